@@ -1,0 +1,1 @@
+//! Power: how an edge ends its machine.
