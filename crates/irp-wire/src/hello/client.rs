@@ -1,0 +1,108 @@
+//! The client's half of the hello.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{
+    CAPABILITY_LANES, CAPABILITY_UPGRADE, HelloError, Request, SessionId, SessionSecret, Terms, VERSION,
+    frame,
+    message::{Bytes, ClientProof, EdgeProof, Kind, Open, Verdict},
+};
+use crate::{
+    key::{PublicKey, Signer},
+    proof::{ChannelBinding, Role, Statement},
+};
+
+/// What lanes need to join a session.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// The session's number.
+    pub session: SessionId,
+    /// The session's secret.
+    pub secret: SessionSecret,
+}
+
+/// The edge's welcome.
+#[derive(Clone, Debug)]
+pub struct Welcome {
+    /// For the session's lanes.
+    pub credentials: Credentials,
+    /// What the edge grants.
+    pub terms: Terms,
+    /// What the edge can do.
+    pub capabilities: Vec<String>,
+}
+
+/// Opens the control connection of a session on a fresh TLS connection to `host`.
+///
+/// `check` decides on the edge's identity before the client says who it is; its text is the reason for a
+/// refusal. After success the caller serves HTTP/2 on `io`.
+///
+/// # Errors
+///
+/// See [`HelloError`]; the caller bounds the time with [`super::HELLO_TIMEOUT`].
+pub async fn open_control<S: AsyncRead + AsyncWrite + Unpin>(
+    io: &mut S,
+    binding: &ChannelBinding,
+    host: &str,
+    request: &Request,
+    signer: &dyn Signer,
+    check: impl FnOnce(&PublicKey) -> Result<(), String>,
+) -> Result<Welcome, HelloError> {
+    let capabilities = vec![CAPABILITY_UPGRADE.to_owned(), CAPABILITY_LANES.to_owned()];
+    frame::write(io, &Open { version: VERSION, kind: Kind::Control, capabilities }).await?;
+
+    let proof: EdgeProof = frame::read(io).await?;
+    if proof.version != VERSION {
+        return Err(HelloError::Version { theirs: proof.version });
+    }
+    let statement = Statement { role: Role::Edge, host, names: &[], binding };
+    if !statement.is_signed_by(&proof.identity, &proof.signature.0) {
+        return Err(HelloError::Proof);
+    }
+    check(&proof.identity).map_err(HelloError::Identity)?;
+
+    let statement = Statement { role: Role::Client, host, names: &request.names, binding };
+    let signature = Bytes(signer.sign(&statement.to_signed_bytes()).await?);
+    let proof_of_client = ClientProof {
+        key: signer.public_key(),
+        names: request.names.clone(),
+        instance: request.instance,
+        lanes_max: request.lanes_max,
+        agent: request.agent.clone(),
+        signature,
+    };
+    frame::write(io, &proof_of_client).await?;
+
+    match frame::read(io).await? {
+        Verdict::Welcome { session, secret, terms } => Ok(Welcome {
+            credentials: Credentials { session, secret },
+            terms,
+            capabilities: proof.capabilities,
+        }),
+        Verdict::Refused { refusal } => Err(refusal.into()),
+        Verdict::Lane { .. } => Err(HelloError::Frame("a lane's answer to a control connection".into())),
+    }
+}
+
+/// Opens a lane of an existing session on a fresh TLS connection.
+///
+/// After success the caller serves HTTP/1.1 on `io`.
+///
+/// # Errors
+///
+/// See [`HelloError`].
+pub async fn open_lane<S: AsyncRead + AsyncWrite + Unpin>(
+    io: &mut S,
+    binding: &ChannelBinding,
+    credentials: &Credentials,
+) -> Result<(), HelloError> {
+    let mac = credentials.secret.mac(Role::Client, binding);
+    let kind = Kind::Lane { session: credentials.session, mac };
+    frame::write(io, &Open { version: VERSION, kind, capabilities: Vec::new() }).await?;
+    match frame::read(io).await? {
+        Verdict::Lane { mac } if credentials.secret.made(&mac, Role::Edge, binding) => Ok(()),
+        Verdict::Lane { .. } => Err(HelloError::Proof),
+        Verdict::Refused { refusal } => Err(refusal.into()),
+        Verdict::Welcome { .. } => Err(HelloError::Frame("a welcome to a lane".into())),
+    }
+}
