@@ -119,7 +119,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Takes bytes as they came; then call [`Self::next`] until it gives `None`.
+    /// Takes bytes as they came; then call [`Self::message`] until it gives `None`.
     pub fn push(&mut self, bytes: &[u8]) {
         self.pending.extend_from_slice(bytes);
     }
@@ -129,7 +129,7 @@ impl Decoder {
     /// # Errors
     ///
     /// When a line is longer than [`LINE_MAX`] or does not parse; the stream is of no use afterwards.
-    pub fn next<M: DeserializeOwned + Debug>(&mut self) -> Result<Option<M>, ControlError> {
+    pub fn message<M: DeserializeOwned + Debug>(&mut self) -> Result<Option<M>, ControlError> {
         loop {
             let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') else {
                 if self.pending.len() >= LINE_MAX {
@@ -170,7 +170,7 @@ mod tests {
             let mut found = Vec::new();
             for part in bytes.chunks(cut) {
                 decoder.push(part);
-                while let Some(message) = decoder.next::<EdgeMessage>().unwrap() {
+                while let Some(message) = decoder.message::<EdgeMessage>().unwrap() {
                     found.push(message);
                 }
             }
@@ -182,16 +182,16 @@ mod tests {
     fn later_versions_may_say_more() {
         let mut decoder = Decoder::default();
         decoder.push(b"{\"type\":\"dance\",\"steps\":3}\n\n{\"type\":\"leaving\",\"extra\":1}\n");
-        assert_eq!(decoder.next::<ClientMessage>(), Ok(Some(ClientMessage::Unknown)));
-        assert_eq!(decoder.next::<ClientMessage>(), Ok(Some(ClientMessage::Leaving)));
-        assert_eq!(decoder.next::<ClientMessage>(), Ok(None));
+        assert_eq!(decoder.message::<ClientMessage>(), Ok(Some(ClientMessage::Unknown)));
+        assert_eq!(decoder.message::<ClientMessage>(), Ok(Some(ClientMessage::Leaving)));
+        assert_eq!(decoder.message::<ClientMessage>(), Ok(None));
     }
 
     #[test]
     fn an_endless_line_is_an_error() {
         let mut decoder = Decoder::default();
         decoder.push(&[b'x'; LINE_MAX]);
-        assert!(decoder.next::<ClientMessage>().is_err());
+        assert!(decoder.message::<ClientMessage>().is_err());
     }
 
     proptest! {
@@ -199,7 +199,7 @@ mod tests {
         fn no_bytes_make_the_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
             let mut decoder = Decoder::default();
             decoder.push(&bytes);
-            while let Ok(Some(_)) = decoder.next::<EdgeMessage>() {}
+            while let Ok(Some(_)) = decoder.message::<EdgeMessage>() {}
         }
     }
 }
