@@ -1,2 +1,88 @@
-//! x
-fn main() {}
+//! The project's own tasks, run as `cargo xtask TASK`.
+//!
+//! No dependencies: it is what a new machine builds first, and it takes a second.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task talks to the one who runs it")]
+
+mod fuzz;
+mod peers;
+mod test;
+
+use std::{
+    path::PathBuf,
+    process::{Command, ExitCode},
+};
+
+const HELP: &str = "\
+Usage: cargo xtask TASK
+
+Tasks:
+  test [--no-install] [--fuzz-seconds N] [-- CARGO_TEST_ARGS…]
+        Install the programs that the tests need (Debian or Ubuntu, as root or with sudo; nothing is
+        touched when all are there, and no service is started), run all tests of the workspace, then
+        each fuzz target for N seconds (default 10; 0 leaves them out).
+        --no-install stops with the command to type instead of installing.
+        Arguments behind -- go to cargo test, for instance: cargo xtask test -- -p irp-edge
+  fuzz [--seconds N] [TARGET…]
+        Run the named fuzz targets, or all of them, each for N seconds (default 60).
+  help  Print this.
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let outcome = match args.as_slice() {
+        ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        [_, rest @ ..]
+            if rest.iter().take_while(|arg| **arg != "--").any(|arg| matches!(*arg, "--help" | "-h")) =>
+        {
+            print!("{HELP}");
+            Ok(())
+        }
+        ["test", rest @ ..] => test::Options::parse(rest).and_then(|options| test::run(&options)),
+        ["fuzz", rest @ ..] => fuzz::Options::parse(rest).and_then(|options| fuzz::run(&options)),
+        [] => Err(format!("which task?\n\n{HELP}")),
+        [task, ..] => Err(format!("there is no task {task:?}\n\n{HELP}")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The folder of the workspace.
+fn workspace() -> PathBuf {
+    // Set by `cargo run`; so a checkout that was moved since it was built finds itself.
+    let own = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    PathBuf::from(own).join("..")
+}
+
+/// The cargo that runs this task, in the workspace.
+fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(workspace());
+    cargo
+}
+
+/// Says what comes next, so that a long run can be followed.
+fn stage(what: &str) {
+    println!("\n== {what}");
+}
+
+/// Runs `command` to its end and turns anything but success into a message.
+fn succeed(command: &mut Command) -> Result<(), String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().map_err(|error| format!("{name}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{name}: {status}")) }
+}
+
+/// Reads the number behind an option.
+fn number(option: &str, value: Option<&&str>) -> Result<u64, String> {
+    value.and_then(|value| value.parse().ok()).ok_or_else(|| format!("{option} wants a number of seconds"))
+}

@@ -1,9 +1,21 @@
 //! Real peers for the tests, each started on a free port and killed (and waited for) on drop.
 //!
 //! A peer that is not installed is an error that names the command that installs it, never a silent skip.
+//!
+//! - [`origin`]: programs behind a tunnel, from a friendly echo to one that lies about its lengths;
+//! - [`visitor`]: those who call a public URL, from curl to one that stops reading;
+//! - [`authority`]: a certificate authority for both;
+//! - [`acme`], [`dns`], [`openssh`]: programs of others that the edge talks to;
+//! - [`process`], [`memory`], [`patience`]: running them, weighing them, waiting for them.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test peer fails by panicking")]
 
 pub mod acme;
+pub mod authority;
 pub mod dns;
+pub mod memory;
 pub mod openssh;
 pub mod origin;
+pub mod patience;
 pub mod process;
+pub mod visitor;
