@@ -13,8 +13,13 @@ pub const INTERNAL_PREFIX: &str = "irp-";
 /// a colon, and a detail for the developer.
 pub const FAILURE: HeaderName = HeaderName::from_static("irp-failure");
 
+/// Set by the client on its answer to an upgrade that the upstream declined: the upstream's true status.
+/// The answer's own status is then 501, since to extended CONNECT every 2xx would mean a change (RFC 8441).
+pub const STATUS: HeaderName = HeaderName::from_static("irp-status");
+
 /// Set by the edge on a request: the upgrade protocol that the visitor asked for (RFC 9110, section 7.8),
-/// where the tunnel is HTTP/2 and `Upgrade` itself cannot travel.
+/// where the tunnel is HTTP/2 and `Upgrade` itself cannot travel. Set by the client on a 200 that means: the
+/// upstream has changed to this protocol.
 pub const UPGRADE: HeaderName = HeaderName::from_static("irp-upgrade");
 
 /// Why a client has no answer of the upstream.
