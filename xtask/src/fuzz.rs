@@ -5,7 +5,7 @@
 //! under `artifacts/NAME`. cargo-fuzz itself is not needed: the coverage that steers libFuzzer is a pass of LLVM
 //! that stable compilers have as well, and the sanitizers that they lack find nothing in code without `unsafe`.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use crate::{cargo, number, stage, succeed, workspace};
 
@@ -63,20 +63,37 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         return Ok(());
     }
     stage("building the fuzz targets");
+    let host = host()?;
     succeed(
         cargo()
-            .args(["build", "--release", "--bins", "--manifest-path", "fuzz/Cargo.toml", "--target-dir"])
-            .arg("fuzz/target")
+            .args(["build", "--release", "--bins", "--manifest-path", "fuzz/Cargo.toml"])
+            // Named although it is the default: else the flags would hold for build scripts too, which have no
+            // libFuzzer to link with.
+            .args(["--target", &host, "--target-dir", "fuzz/target"])
             .env("RUSTFLAGS", FLAGS),
     )?;
+    let programs = folder.join("target").join(host).join("release");
     let mut failed = Vec::new();
     for target in chosen {
         stage(&format!("fuzzing {target} for {} s", options.seconds));
-        if let Err(message) = attack(&folder, target, options.seconds) {
+        if let Err(message) = attack(&folder, &programs, target, options.seconds) {
             failed.push(format!("{target} ({message})"));
         }
     }
     if failed.is_empty() { Ok(()) } else { Err(failed.join(", ")) }
+}
+
+/// The platform of this machine, as the compiler calls it.
+fn host() -> Result<String, String> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc)
+        .arg("-vV")
+        .current_dir(workspace())
+        .output()
+        .map_err(|error| format!("rustc: {error}"))?;
+    let told = String::from_utf8_lossy(&output.stdout);
+    let host = told.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(ToOwned::to_owned).ok_or_else(|| "rustc does not tell its host".to_owned())
 }
 
 /// The names of the targets, sorted; none where there is no such folder.
@@ -98,19 +115,20 @@ fn targets(folder: &Path) -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-fn attack(folder: &Path, target: &str, seconds: u64) -> Result<(), String> {
+fn attack(folder: &Path, programs: &Path, target: &str, seconds: u64) -> Result<(), String> {
     let (corpus, artifacts) = (folder.join("corpus").join(target), folder.join("artifacts").join(target));
     for needed in [&corpus, &artifacts] {
         fs::create_dir_all(needed).map_err(|error| format!("{}: {error}", needed.display()))?;
     }
-    let program = folder.join("target/release").join(target);
-    let mut command = std::process::Command::new(program);
+    let mut command = Command::new(programs.join(target));
     command
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-max_len={LONGEST}"))
         .arg(format!("-timeout={SLOWEST}"))
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
-        .arg("-print_final_stats=1")
+        // Steers by how close a comparison was, too: it finds magic numbers and lengths that coverage alone does not.
+        .arg("-use_value_profile=1")
+        .args(["-verbosity=0", "-print_final_stats=1"])
         .arg(&corpus);
     let seeds = folder.join("seeds").join(target);
     if seeds.exists() {

@@ -9,7 +9,7 @@ mod peers;
 mod test;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
 
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
 fn workspace() -> PathBuf {
     // Set by `cargo run`; so a checkout that was moved since it was built finds itself.
     let own = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
-    PathBuf::from(own).join("..")
+    Path::new(&own).parent().map_or_else(|| "..".into(), Path::to_owned)
 }
 
 /// The cargo that runs this task, in the workspace.

@@ -33,6 +33,13 @@ impl Options {
         }
         Ok(options)
     }
+
+    /// The whole workspace, unless packages are named: beside `--workspace`, cargo would not heed them.
+    fn scope(&self) -> Option<&'static str> {
+        let own = self.cargo_test.iter().take_while(|arg| *arg != "--");
+        let named = own.into_iter().any(|arg| arg.starts_with("-p") || arg.starts_with("--package"));
+        if named { None } else { Some("--workspace") }
+    }
 }
 
 pub(crate) fn run(options: &Options) -> Result<(), String> {
@@ -42,8 +49,10 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     let mut failed = Vec::new();
     let since = Instant::now();
     stage("cargo test");
+    let mut tests = cargo();
     // One run shows everything that is broken, not only the first thing.
-    let tests = succeed(cargo().args(["test", "--workspace", "--no-fail-fast"]).args(&options.cargo_test));
+    tests.args(["test", "--no-fail-fast"]).args(options.scope()).args(&options.cargo_test);
+    let tests = succeed(&mut tests);
     println!("\n{} s", since.elapsed().as_secs());
     if let Err(message) = tests {
         failed.push(format!("tests ({message})"));
@@ -71,6 +80,14 @@ mod tests {
             Options::parse(&["--no-install", "--fuzz-seconds", "3", "--", "-p", "irp", "--", "--nocapture"]);
         let cargo_test = ["-p", "irp", "--", "--nocapture"].map(str::to_owned).to_vec();
         assert_eq!(options, Ok(Options { install: false, fuzz_seconds: 3, cargo_test }));
+    }
+
+    #[test]
+    fn the_whole_workspace_is_tested_unless_packages_are_named() {
+        let scope = |args: &[&str]| Options::parse(args).unwrap().scope();
+        assert_eq!(scope(&[]), Some("--workspace"));
+        assert_eq!(scope(&["--", "hello", "--", "-p"]), Some("--workspace"));
+        assert_eq!(scope(&["--", "--package=irp"]), None);
     }
 
     #[test]
