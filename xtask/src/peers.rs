@@ -21,6 +21,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "c++", package: "g++" }, // libFuzzer is compiled with the fuzz targets
     Program { name: "caddy", package: "caddy" },
     Program { name: "curl", package: "curl" },
+    Program { name: "id", package: "coreutils" },
     Program { name: "ip", package: "iproute2" },
     Program { name: "openssl", package: "openssl" },
     Program { name: "pebble", package: "pebble" },
@@ -29,6 +30,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "ssh-agent", package: "openssh-client" },
     Program { name: "ssh-keygen", package: "openssh-client" },
     Program { name: "sshd", package: "openssh-server" },
+    Program { name: "unshare", package: "util-linux" },
 ];
 
 /// Installs packages without starting the servers among them.

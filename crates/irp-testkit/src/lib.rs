@@ -6,12 +6,13 @@
 //! - [`visitor`]: those who call a public URL, from curl to one that stops reading;
 //! - [`authority`]: a certificate authority for both;
 //! - [`acme`], [`dns`], [`openssh`]: programs of others that the edge talks to;
-//! - [`process`], [`memory`], [`patience`]: running them, weighing them, waiting for them.
+//! - [`process`], [`descriptors`], [`memory`], [`patience`]: running them, making room, weighing, waiting.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test peer fails by panicking")]
 
 pub mod acme;
 pub mod authority;
+pub mod descriptors;
 pub mod dns;
 pub mod memory;
 pub mod openssh;

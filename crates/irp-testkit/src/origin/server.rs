@@ -6,6 +6,7 @@ use std::{
     os::unix::net::UnixListener,
     path::PathBuf,
     thread::JoinHandle,
+    time::Duration,
 };
 
 use tokio::{
@@ -35,6 +36,9 @@ impl Default for Bind {
         Self::Tcp(Self::loopback())
     }
 }
+
+/// How long to wait when the process has no file descriptor left for one more connection.
+const BREATH: Duration = Duration::from_millis(10);
 
 /// One accepted connection.
 pub(super) type Socket = Either<TcpStream, UnixStream>;
@@ -116,7 +120,10 @@ where
         Either::Left(listener) => {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             loop {
-                let (stream, _) = listener.accept().await.unwrap();
+                let Ok((stream, _)) = listener.accept().await else {
+                    tokio::time::sleep(BREATH).await;
+                    continue;
+                };
                 // Without it the last piece of each answer waits 40 ms for the peer's delayed acknowledgement.
                 let _ = stream.set_nodelay(true);
                 connections.spawn(serve(Either::Left(stream)));
@@ -126,7 +133,10 @@ where
         Either::Right(listener) => {
             let listener = tokio::net::UnixListener::from_std(listener).unwrap();
             loop {
-                let (stream, _) = listener.accept().await.unwrap();
+                let Ok((stream, _)) = listener.accept().await else {
+                    tokio::time::sleep(BREATH).await;
+                    continue;
+                };
                 connections.spawn(serve(Either::Right(stream)));
                 while connections.try_join_next().is_some() {}
             }

@@ -1,4 +1,5 @@
-//! Those who call a public URL: stock ones ([`Curl`]) and hand-made ones, polite or not ([`Door`]).
+//! Those who call a public URL: stock ones ([`Curl`]) and hand-made ones, polite or not ([`Door`], [`Wire`]),
+//! and crowds ([`Load`]).
 //!
 //! ```no_run
 //! # async fn example(address: std::net::SocketAddr, authority: irp_testkit::authority::Authority) -> std::io::Result<()> {
@@ -16,10 +17,12 @@
 
 mod curl;
 mod door;
+mod load;
 mod reply;
 mod wire;
 
 pub use curl::Curl;
 pub use door::{Door, Http2, WebSocket, open_body};
+pub use load::{Load, Sent};
 pub use reply::Reply;
 pub use wire::{Stream, Wire};
