@@ -1,2 +1,40 @@
-//! x
-fn main() {}
+//! `irp`: a public HTTPS URL for a program on your PC.
+//!
+//! `main` only composes: it reads the environment, parses what was typed, prepares the terminal, runs one
+//! command of [`commands`], and turns a failure into its exit code.
+
+#![expect(dead_code, reason = "the commands that use the rest come with the tunnel")]
+
+mod cli;
+mod clock;
+mod commands;
+mod config;
+mod environment;
+mod error;
+mod log;
+mod ui;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::{cli::Cli, environment::Environment, ui::Ui};
+
+fn main() -> ExitCode {
+    // First of all, since the local time zone can only be asked while there is one thread.
+    let zone = clock::Zone::of_this_machine();
+    let environment = Environment::read();
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(usage) => return Ui::for_usage(&environment, &arguments).usage(&usage),
+    };
+    let ui = Ui::new(&cli.output, &environment, zone);
+    match commands::run(cli.command, &environment, &ui) {
+        Ok(code) => code,
+        Err(failure) => {
+            ui.failure(&failure);
+            failure.kind().exit_code()
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What can be typed: the commands, their flags, and the help.
+//!
+//! These types hold what was typed and check only its form; [`config`](crate::config) turns them into what
+//! the program runs with.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::{
+    error::EXIT_CODES,
+    ui::{AsWanted, Wanted, When},
+};
+
+/// Give a program on this PC a public HTTPS URL
+#[derive(Debug, Parser)]
+#[command(name = "irp", version, max_term_width = 100, after_long_help = EXIT_CODES)]
+#[command(long_about = "\
+Give a program on this PC a public HTTPS URL, through a machine of your own.
+
+The edge (`irp edge`) faces the Internet; irp on this PC connects to it and forwards what visitors send \
+to your program. Nobody else's machine sees the plain text.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) output: Output,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct Output {
+    /// Print one JSON object a line on stdout, for programs
+    #[arg(long, global = true)]
+    json: bool,
+    /// When to use colours; NO_COLOR is honoured
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        default_value = "auto",
+        hide_possible_values = true
+    )]
+    #[arg(help = "When to use colours: auto, always or never; NO_COLOR is honoured")]
+    color: When,
+    /// Tell more of what happens inside, twice for still more; IRP_LOG takes a finer filter
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub(crate) verbose: u8,
+    /// Show no steps and no live lines, only warnings and failures
+    #[arg(short, long, global = true)]
+    quiet: bool,
+}
+
+impl AsWanted for Output {
+    fn as_wanted(&self) -> Wanted {
+        Wanted { json: self.json, quiet: self.quiet, colour: self.color }
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Edge(Edge),
+    Ca(Ca),
+    Completions(Completions),
+}
+
+/// Run the server that faces the Internet
+#[derive(Args, Debug)]
+#[command(long_about = "\
+Run the server that faces the Internet.
+
+It terminates TLS for the names of its clients and forwards each visitor's request through the tunnel \
+of that name. Everything it does is in one configuration file; docs/edge.toml explains each key.
+
+SIGTERM or Ctrl-C once lets requests under way finish, twice quits at once.")]
+#[command(after_long_help = "\
+Examples:
+  irp edge --config /etc/irp/edge.toml
+  irp edge --config edge.toml --check     say whether the file is right, and start nothing")]
+pub(crate) struct Edge {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Check the configuration file and start nothing
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+/// Make a key that proves who you are to an edge
+#[derive(Args, Debug)]
+#[command(long_about = "\
+Make an SSH ed25519 key that proves who you are to an edge, and print its public line.
+
+The public line goes into the edge's configuration, as `public` of a [[key]] table. An ed25519 key that \
+`ssh-keygen` made, or that an ssh-agent holds, serves as well.")]
+#[command(after_long_help = "\
+Examples:
+  irp keygen
+  irp keygen --output ./work-key --no-passphrase")]
+pub(crate) struct Keygen {
+    /// Where the private key goes; the public one goes beside it, with .pub
+    #[arg(long, short, value_name = "FILE")]
+    #[arg(
+        help = "Where the private key goes, the public one beside it with .pub [default: id_ed25519 in irp's configuration folder]"
+    )]
+    pub(crate) output: Option<PathBuf>,
+    /// The comment at the end of the public line [default: your user name]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+    /// Do not ask for a passphrase: whoever has the file is you
+    #[arg(long)]
+    pub(crate) no_passphrase: bool,
+}
+
+/// Tell about the certificate authority of this machine
+#[derive(Args, Debug)]
+#[command(long_about = "\
+Tell about the certificate authority of this machine.
+
+`irp up --local` serves certificates that this authority signed. It is made once, its key stays in irp's \
+state folder, and it can sign for nothing but localhost. Trust its certificate where you need it.")]
+#[command(after_long_help = "\
+Examples:
+  curl --cacert \"$(irp ca path)\" https://alice.localhost:8443/
+  NODE_EXTRA_CA_CERTS=\"$(irp ca path)\" node client.js")]
+pub(crate) struct Ca {
+    #[command(subcommand)]
+    pub(crate) what: CaCommand,
+}
+
+/// What to tell.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum CaCommand {
+    /// Print the path of its certificate, PEM, made now if there is none
+    Path,
+    /// Print the certificate itself, PEM, made now if there is none
+    Show,
+}
+
+/// Print a completion script for a shell
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  irp completions bash > ~/.local/share/bash-completion/completions/irp
+  irp completions zsh > ~/.zfunc/_irp
+  irp completions fish > ~/.config/fish/completions/irp.fish")]
+pub(crate) struct Completions {
+    /// bash, elvish, fish, powershell or zsh
+    #[arg(value_enum, hide_possible_values = true)]
+    pub(crate) shell: Shell,
+}

@@ -1,0 +1,403 @@
+//! `edge.toml` as it stands in the file. `docs/edge.toml` shows each key with its meaning and default.
+//!
+//! These types check what one value can tell; [`EdgeFile::check`] looks at what must fit together.
+
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use ipnet::IpNet;
+use irp_wire::{
+    key::PublicKey,
+    name::{Hostname, NamePattern},
+};
+use serde::Deserialize;
+
+use super::values::{Bytes, Span};
+use crate::{
+    error::{Failure, Kind},
+    log::Format,
+};
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EdgeFile {
+    /// Where visitors and clients come in, with TLS.
+    #[serde(default = "default_listen")]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Where plain HTTP comes in: redirects, and http-01.
+    #[serde(default)]
+    pub(crate) http_listen: Vec<SocketAddr>,
+    /// Certificates, accounts and the edge's identity.
+    #[serde(default = "default_state_dir")]
+    pub(crate) state_dir: PathBuf,
+    #[serde(default)]
+    pub(crate) certificate: Certificate,
+    pub(crate) acme: Option<Acme>,
+    #[serde(default, rename = "key")]
+    pub(crate) keys: Vec<Key>,
+    #[serde(default, rename = "host")]
+    pub(crate) hosts: Vec<Host>,
+    #[serde(default)]
+    pub(crate) limits: Limits,
+    pub(crate) sshd: Option<Sshd>,
+    #[serde(default)]
+    pub(crate) idle: Idle,
+    #[serde(default)]
+    pub(crate) log: Log,
+}
+
+fn default_listen() -> Vec<SocketAddr> {
+    vec![SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 443))]
+}
+
+fn default_state_dir() -> PathBuf {
+    "/var/lib/irp".into()
+}
+
+/// Where certificates come from.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Certificate {
+    #[serde(default)]
+    pub(crate) mode: CertificateMode,
+    /// PEM chain, leaf first; for mode `files`.
+    pub(crate) cert: Option<PathBuf>,
+    /// PEM private key; for mode `files`.
+    pub(crate) key: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum CertificateMode {
+    /// Ordered from a certificate authority.
+    #[default]
+    Acme,
+    /// Signed by irp's authority of this machine, for names below `localhost`.
+    Local,
+    /// Two files that somebody else renews; they are read again when they change.
+    Files,
+}
+
+/// The order of a certificate (RFC 8555).
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Acme {
+    /// `letsencrypt`, `letsencrypt-staging`, or a URL.
+    #[serde(default)]
+    pub(crate) directory: Directory,
+    /// Use Let's Encrypt's staging directory, whatever `directory` says.
+    #[serde(default)]
+    pub(crate) staging: bool,
+    /// An e-mail address that the authority may write to.
+    pub(crate) contact: Option<String>,
+    pub(crate) challenge: Challenge,
+    /// PEM certificates to trust when the directory is called, for a private authority.
+    pub(crate) roots: Option<PathBuf>,
+    /// What the certificate is for; all names of `[[key]]`, `[[host]]` and `[sshd]` if left out.
+    pub(crate) names: Option<Vec<NamePattern>>,
+    pub(crate) dns: Option<AcmeDns>,
+}
+
+/// The directory of a certificate authority.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) enum Directory {
+    #[default]
+    LetsEncrypt,
+    LetsEncryptStaging,
+    Url(String),
+}
+
+impl TryFrom<String> for Directory {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_str() {
+            "letsencrypt" => Ok(Self::LetsEncrypt),
+            "letsencrypt-staging" => Ok(Self::LetsEncryptStaging),
+            url if url.starts_with("https://") && url.len() > "https://".len() => Ok(Self::Url(text)),
+            _ => {
+                Err("a directory is `letsencrypt`, `letsencrypt-staging`, or a URL that begins with https://")
+            }
+        }
+    }
+}
+
+/// How control of the names is proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) enum Challenge {
+    #[serde(rename = "dns-01")]
+    Dns01,
+    #[serde(rename = "tls-alpn-01")]
+    TlsAlpn01,
+    #[serde(rename = "http-01")]
+    Http01,
+}
+
+/// Who writes the TXT records of dns-01.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AcmeDns {
+    /// A program that is called as `PROGRAM present|cleanup NAME VALUE`.
+    pub(crate) exec: PathBuf,
+}
+
+/// A person's key and what it may claim.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Key {
+    /// An SSH public key line; what follows the key is a comment.
+    pub(crate) public: PublicKey,
+    pub(crate) names: Vec<NamePattern>,
+}
+
+/// Who may visit a name.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Host {
+    pub(crate) name: Hostname,
+    /// Only these addresses; everybody if left out.
+    #[serde(default)]
+    pub(crate) allow: Vec<Network>,
+}
+
+/// A network in CIDR notation, or one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Network(pub(crate) IpNet);
+
+impl std::str::FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let net = text.parse().or_else(|_| text.parse().map(IpNet::from as fn(std::net::IpAddr) -> IpNet));
+        net.map(|net: IpNet| Self(net.trunc())).map_err(|_| {
+            format!("`{text}` is no network: write an address, or one with a prefix such as 10.0.0.0/8")
+        })
+    }
+}
+
+impl TryFrom<String> for Network {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+/// What a visitor or a tunnel may use.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Limits {
+    pub(crate) header_bytes: Option<Bytes>,
+    pub(crate) header_time: Option<Span>,
+    pub(crate) idle_time: Option<Span>,
+    pub(crate) stall_time: Option<Span>,
+    pub(crate) upload_time: Option<Span>,
+    pub(crate) upgrade_time: Option<Span>,
+    pub(crate) upstream_time: Option<Span>,
+    pub(crate) hold: Option<Span>,
+    pub(crate) hold_requests: Option<u32>,
+    pub(crate) requests: Option<u32>,
+    pub(crate) requests_per_name: Option<u32>,
+    pub(crate) streams: Option<u32>,
+    pub(crate) memory: Option<Bytes>,
+    pub(crate) stream_window: Option<Bytes>,
+    pub(crate) lanes: Option<u16>,
+}
+
+/// The way in through this machine's sshd.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Sshd {
+    /// Where a forward comes out on 127.0.0.1.
+    #[serde(default = "default_upstream_port")]
+    pub(crate) upstream_port: u16,
+    /// The names that the forward at `upstream_port` serves.
+    pub(crate) names: Vec<Hostname>,
+    /// Where forwards of further names come out, as NAME.sock.
+    #[serde(default = "default_sockets")]
+    pub(crate) sockets: PathBuf,
+    /// Hand connections that begin with `SSH-` on `listen` to an sshd of irp's own configuration.
+    #[serde(default)]
+    pub(crate) on_443: bool,
+}
+
+fn default_upstream_port() -> u16 {
+    3000
+}
+
+fn default_sockets() -> PathBuf {
+    "/run/irp/tunnels".into()
+}
+
+/// When the machine ends itself.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Idle {
+    /// Hours after the last session; 0 is never.
+    #[serde(default = "default_hours")]
+    pub(crate) hours: f64,
+    #[serde(default)]
+    pub(crate) on_end: OnEnd,
+}
+
+impl Default for Idle {
+    fn default() -> Self {
+        Self { hours: default_hours(), on_end: OnEnd::default() }
+    }
+}
+
+fn default_hours() -> f64 {
+    1.0
+}
+
+/// What the idle timer does in the end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum OnEnd {
+    /// The process exits with 0.
+    #[default]
+    Exit,
+    /// This file is written first; a systemd path unit that watches it powers the machine off.
+    File(PathBuf),
+}
+
+/// The log, on stderr.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Log {
+    /// A filter such as `info` or `irp_edge=debug,info`; `info` if left out.
+    pub(crate) level: Option<String>,
+    #[serde(default)]
+    pub(crate) format: Format,
+}
+
+impl EdgeFile {
+    /// Reads and checks the file.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](super::read), and [`check`](Self::check).
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let file: Self = super::read(path)?;
+        file.check().map_err(|problem| {
+            Failure::new(Kind::Config, format!("{}: {}", path.display(), problem.what)).hint(problem.hint)
+        })?;
+        Ok(file)
+    }
+
+    /// Whether the parts fit together.
+    fn check(&self) -> Result<(), Misfit> {
+        if self.listen.is_empty() {
+            return Err(Misfit::new("`listen` is empty", "listen = [\"[::]:443\"]"));
+        }
+        if self.keys.is_empty() && self.sshd.is_none() {
+            return Err(Misfit::new(
+                "nobody may connect: there is neither a [[key]] nor [sshd]",
+                "`irp keygen` on the PC prints the line for `public` of a [[key]]",
+            ));
+        }
+        if let Some(key) = self.keys.iter().find(|key| key.names.is_empty()) {
+            let what = format!("the [[key]] {} has no names", key.public.fingerprint());
+            return Err(Misfit::new(what, "names = [\"alice.proxy.example.com\"]"));
+        }
+        let mut hosts = BTreeSet::new();
+        if let Some(host) = self.hosts.iter().find(|host| !hosts.insert(&host.name)) {
+            return Err(Misfit::new(
+                format!("there are two [[host]] for {}", host.name),
+                "put their rules into one",
+            ));
+        }
+        self.check_certificate()?;
+        self.check_sshd()
+    }
+
+    fn check_certificate(&self) -> Result<(), Misfit> {
+        let files = (&self.certificate.cert, &self.certificate.key);
+        match (self.certificate.mode, &self.acme, files) {
+            (CertificateMode::Files, _, (Some(_), Some(_))) => Ok(()),
+            (CertificateMode::Files, ..) => Err(Misfit::new(
+                "[certificate] mode = \"files\" needs both `cert` and `key`",
+                "cert = \"/etc/irp/cert.pem\" and key = \"/etc/irp/key.pem\"",
+            )),
+            (_, _, (Some(_), _) | (_, Some(_))) => Err(Misfit::new(
+                "[certificate] has `cert` or `key`, but its mode is not \"files\"",
+                "mode = \"files\"",
+            )),
+            (CertificateMode::Local, ..) => Ok(()),
+            (CertificateMode::Acme, None, _) => Err(Misfit::new(
+                "[certificate] mode is \"acme\" (the default), but there is no [acme]",
+                "[acme] with challenge = \"tls-alpn-01\" is the shortest one that works",
+            )),
+            (CertificateMode::Acme, Some(acme), _) => self.check_acme(acme),
+        }
+    }
+
+    fn check_acme(&self, acme: &Acme) -> Result<(), Misfit> {
+        match acme.challenge {
+            Challenge::Dns01 if acme.dns.is_none() => Err(Misfit::new(
+                "[acme] challenge = \"dns-01\" needs [acme.dns]",
+                "exec = \"/path/to/hook\", a program that is called with `present|cleanup NAME VALUE`",
+            )),
+            Challenge::Http01 if self.http_listen.is_empty() => Err(Misfit::new(
+                "[acme] challenge = \"http-01\" needs `http_listen`",
+                "http_listen = [\"[::]:80\"]",
+            )),
+            Challenge::Dns01 => Ok(()),
+            Challenge::TlsAlpn01 | Challenge::Http01 => {
+                let names = self.certificate_names();
+                match names.iter().find(|name| name.starts_with("*.")) {
+                    None => Ok(()),
+                    Some(name) => Err(Misfit::new(
+                        format!("only dns-01 can prove {name}"),
+                        "challenge = \"dns-01\", or list the single names in `names` of [acme]",
+                    )),
+                }
+            }
+        }
+    }
+
+    fn check_sshd(&self) -> Result<(), Misfit> {
+        let Some(sshd) = &self.sshd else { return Ok(()) };
+        let ours = self.listen.iter().chain(&self.http_listen).map(SocketAddr::port);
+        if [22, 80, 443].into_iter().chain(ours).any(|port| port == sshd.upstream_port) {
+            return Err(Misfit::new(
+                format!("[sshd] upstream_port {} is taken by sshd or by the edge itself", sshd.upstream_port),
+                "upstream_port = 3000",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The names that the certificate is for, in text, sorted.
+    pub(crate) fn certificate_names(&self) -> BTreeSet<String> {
+        if let Some(names) = self.acme.as_ref().and_then(|acme| acme.names.as_ref()) {
+            return names.iter().map(ToString::to_string).collect();
+        }
+        let claimed = self.keys.iter().flat_map(|key| &key.names).map(ToString::to_string);
+        let sshd = self.sshd.iter().flat_map(|sshd| &sshd.names).map(ToString::to_string);
+        let hosts = self.hosts.iter().map(|host| host.name.to_string());
+        claimed.chain(sshd).chain(hosts).collect()
+    }
+}
+
+/// Parts of the file that do not fit together.
+#[derive(Debug)]
+struct Misfit {
+    what: String,
+    hint: String,
+}
+
+impl Misfit {
+    fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: hint.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

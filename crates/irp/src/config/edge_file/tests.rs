@@ -1,0 +1,90 @@
+use super::*;
+use crate::config::toml_file::parse;
+
+const KEY: &str = r#"
+[[key]]
+public = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8cU9WHIxFEGvIhVyFDuYtEKKyNi4BGRWXDZZ2kTmIe alice@laptop"
+names = ["alice.example.com"]
+"#;
+
+fn file(text: &str) -> EdgeFile {
+    parse(text, Path::new("edge.toml")).unwrap_or_else(|failure| panic!("{failure:?}"))
+}
+
+fn misfit(text: &str) -> String {
+    file(&format!("{text}\n{KEY}")).check().unwrap_err().what
+}
+
+#[test]
+fn the_documented_example_is_right() {
+    let file = file(include_str!("../../../../../docs/edge.toml"));
+    file.check().unwrap_or_else(|misfit| panic!("{misfit:?}"));
+    assert_eq!(file.keys.len(), 2);
+    assert_eq!(file.idle.on_end, OnEnd::File("/run/irp/power-off".into()));
+}
+
+#[test]
+fn a_short_file_gets_the_defaults() {
+    let file = file(&format!("[acme]\nchallenge = 'tls-alpn-01'\n{KEY}"));
+    file.check().unwrap();
+    assert_eq!(file.listen, default_listen());
+    assert!(file.http_listen.is_empty());
+    assert_eq!(file.idle.hours, 1.0);
+    assert_eq!(file.idle.on_end, OnEnd::Exit);
+    assert_eq!(file.certificate_names(), BTreeSet::from(["alice.example.com".to_owned()]));
+}
+
+#[test]
+fn what_does_not_fit_together_is_told() {
+    assert_eq!(misfit(""), "[certificate] mode is \"acme\" (the default), but there is no [acme]");
+    assert_eq!(misfit("listen = []"), "`listen` is empty");
+    assert_eq!(misfit("[acme]\nchallenge = 'dns-01'"), "[acme] challenge = \"dns-01\" needs [acme.dns]");
+    assert_eq!(misfit("[acme]\nchallenge = 'http-01'"), "[acme] challenge = \"http-01\" needs `http_listen`");
+    assert_eq!(
+        misfit("[acme]\nchallenge = 'tls-alpn-01'\nnames = ['*.example.com']"),
+        "only dns-01 can prove *.example.com"
+    );
+    assert_eq!(
+        misfit("[certificate]\nmode = 'files'\ncert = 'x'"),
+        "[certificate] mode = \"files\" needs both `cert` and `key`"
+    );
+    assert_eq!(
+        misfit("[certificate]\nmode = 'local'\n[[host]]\nname = 'a.b'\n[[host]]\nname = 'A.b.'"),
+        "there are two [[host]] for a.b"
+    );
+    for port in [22, 80, 443, 8443] {
+        let text = format!(
+            "listen = ['[::]:8443']\ncertificate.mode = 'local'\n[sshd]\nnames = ['a.b']\nupstream_port = {port}"
+        );
+        assert_eq!(
+            misfit(&text),
+            format!("[sshd] upstream_port {port} is taken by sshd or by the edge itself")
+        );
+    }
+    let nobody = file("certificate.mode = 'local'").check().unwrap_err();
+    assert_eq!(nobody.what, "nobody may connect: there is neither a [[key]] nor [sshd]");
+}
+
+#[test]
+fn values_are_checked_where_they_stand() {
+    let told = |text: &str| parse::<EdgeFile>(text, Path::new("edge.toml")).unwrap_err().message().to_owned();
+    for (text, expected) in [
+        ("[[key]]\npublic = 'ssh-rsa AAAA'\nnames = []", "edge.toml:2:10: it is a key of type ssh-rsa"),
+        ("[[host]]\nname = 'a_b'", "edge.toml:2:8: only letters, digits"),
+        ("[[host]]\nname = 'a.b'\nallow = ['10.0.0.0/33']", "edge.toml:3:9: `10.0.0.0/33` is no network"),
+        ("[limits]\nhold = '5'", "edge.toml:2:8: `5` is no span of time"),
+        ("[limits]\nmemory = 'lots'", "edge.toml:2:10: `lots` is no size"),
+        ("[acme]\nchallenge = 'dns'", "edge.toml:2:13: unknown variant `dns`"),
+        ("[acme]\ndirectory = 'http://ca'", "edge.toml:2:13: a directory is"),
+        ("[idle]\non_end = { fiel = 'x' }", "edge.toml:2:12: unknown variant `fiel`"),
+    ] {
+        assert!(told(text).starts_with(expected), "{}", told(text));
+    }
+}
+
+#[test]
+fn one_address_is_a_network_too() {
+    assert_eq!("192.0.2.7".parse::<Network>().unwrap().0.to_string(), "192.0.2.7/32");
+    assert_eq!("10.1.2.3/8".parse::<Network>().unwrap().0.to_string(), "10.0.0.0/8");
+    assert_eq!("::1".parse::<Network>().unwrap().0.to_string(), "::1/128");
+}

@@ -1,0 +1,59 @@
+//! The environment, read once: no other module of this program asks for a variable.
+
+use std::{env, ffi::OsString, path::PathBuf};
+
+use secrecy::SecretString;
+
+/// What the environment says, as far as irp listens to it.
+#[derive(Debug)]
+pub(crate) struct Environment {
+    /// `HOME`.
+    pub(crate) home: Option<PathBuf>,
+    /// Where settings are: `$XDG_CONFIG_HOME/irp`, else `~/.config/irp`.
+    pub(crate) config_dir: Option<PathBuf>,
+    /// Where irp keeps what it made: `$XDG_STATE_HOME/irp`, else `~/.local/state/irp`.
+    pub(crate) state_dir: Option<PathBuf>,
+    /// `USER`, else `LOGNAME`: the first label of the public name when none is given.
+    pub(crate) user: Option<String>,
+    /// `NO_COLOR` is set to something (<https://no-color.org>), or `TERM` is `dumb`.
+    pub(crate) no_color: bool,
+    /// `IRP_LOG`: a filter such as `debug` or `irp_client=trace`.
+    pub(crate) log: Option<String>,
+}
+
+impl Environment {
+    /// Reads all of it.
+    pub(crate) fn read() -> Self {
+        let home = path("HOME");
+        let below_home = |folder: &str| home.as_ref().map(|home| home.join(folder));
+        Self {
+            config_dir: path("XDG_CONFIG_HOME").or_else(|| below_home(".config")).map(|dir| dir.join("irp")),
+            state_dir: path("XDG_STATE_HOME")
+                .or_else(|| below_home(".local/state"))
+                .map(|dir| dir.join("irp")),
+            user: text("USER").or_else(|| text("LOGNAME")),
+            no_color: given("NO_COLOR").is_some() || given("TERM").is_some_and(|term| term == "dumb"),
+            log: text("IRP_LOG"),
+            home,
+        }
+    }
+}
+
+/// A variable that is set to more than nothing.
+fn given(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
+fn text(name: &str) -> Option<String> {
+    given(name)?.into_string().ok()
+}
+
+/// An absolute path: the XDG base directory specification says that others are to be ignored.
+fn path(name: &str) -> Option<PathBuf> {
+    given(name).map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+/// `IRP_BASIC_AUTH`: a password for `--basic-auth USER`.
+pub(crate) fn basic_auth_password() -> Option<SecretString> {
+    text("IRP_BASIC_AUTH").map(SecretString::from)
+}
