@@ -213,12 +213,16 @@ def _memory(result: dict, titles: dict[str, str]) -> str:
         rows.append(row)
     scale = result["scale"]
     heads = ["", "edge side + client at rest, MiB", "per WebSocket, KiB", "per idle tunnel on the edge, KiB"]
-    heads += [f"edge side with {scale['tunnels']:,} tunnels, MiB", "per idle client process, KiB"]
+    heads += ["edge side with all tunnels, MiB", "per idle client process, KiB"]
     text = (
-        f"{scale['websockets']:,} open, idle WebSockets (edge side and client together, without the origin); "
-        f"{scale['tunnels']:,} idle tunnels, each with a client process of its own (rathole: 20 in one). At rest and for client processes "
-        "PSS; growth is memory without programs and libraries. Buffers of the kernel are not in it.\n\n"
+        f"{scale['websockets']:,} open, idle WebSockets: edge side and client together, without the origin. "
     )
+    if scale["tunnels"]:
+        text += (
+            f"{scale['tunnels']:,} idle tunnels, each with a client process of its own (rathole: 20 in one). "
+        )
+    text += "At rest, and for client processes, PSS; growth is memory without programs and libraries. "
+    text += "Buffers of the kernel are not in it.\n\n"
     return text + _table(heads, rows)
 
 

@@ -124,11 +124,10 @@ fn keep_timetable(
 
 fn report(mut total: Tally) -> Result<(), Box<dyn Error>> {
     total.latencies.sort_unstable();
-    let rank = |share: f64| {
-        let last = total.latencies.len().checked_sub(1)?;
-        Some(total.latencies[(last as f64 * share).round() as usize].as_secs_f64() * 1000.0)
+    let shown = |share| {
+        rank(&total.latencies, share)
+            .map_or_else(|| "null".to_owned(), |time| format!("{:.3}", time.as_secs_f64() * 1000.0))
     };
-    let shown = |share| rank(share).map_or_else(|| "null".to_owned(), |ms| format!("{ms:.3}"));
     let sent = total.latencies.len() as u64 + total.failed;
     writeln!(
         std::io::stdout(),
@@ -141,4 +140,48 @@ fn report(mut total: Tally) -> Result<(), Box<dyn Error>> {
         shown(1.0),
     )?;
     Ok(())
+}
+
+/// The value below which `share` of the sorted `latencies` lie, or the nearest there is.
+fn rank(latencies: &[Duration], share: f64) -> Option<Duration> {
+    let last = latencies.len().checked_sub(1)?;
+    latencies.get((last as f64 * share).round() as usize).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_are_those_of_the_sorted_list() {
+        let latencies: Vec<_> = (0..=100).map(Duration::from_millis).collect();
+        assert_eq!(rank(&latencies, 0.5), Some(Duration::from_millis(50)));
+        assert_eq!(rank(&latencies, 0.99), Some(Duration::from_millis(99)));
+        assert_eq!(rank(&latencies, 1.0), Some(Duration::from_millis(100)));
+        assert_eq!(rank(&latencies[..1], 0.99), Some(Duration::ZERO));
+        assert_eq!(rank(&[], 0.5), None);
+    }
+
+    /// A plan of 30 requests in 300 ms, with nobody to answer them.
+    fn plan_of_thirty(warm_up: Duration) -> Plan {
+        Plan {
+            address: String::new(),
+            host: String::new(),
+            authority: String::new(),
+            connections: 3,
+            rate: 100.0,
+            warm_up,
+            length: Duration::from_millis(300) - warm_up,
+        }
+    }
+
+    #[test]
+    fn connections_share_the_timetable_and_the_warm_up_does_not_count() {
+        for (warm_up, expected) in [(0, 30), (100, 20)] {
+            let plan = plan_of_thirty(Duration::from_millis(warm_up));
+            let nobody = || Err("nobody is there".into());
+            let failed = |index| keep_timetable(&plan, index, nobody, None).failed;
+            assert_eq!((0..3).map(failed).sum::<u64>(), expected);
+        }
+    }
 }
