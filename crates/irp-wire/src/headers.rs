@@ -65,6 +65,10 @@ impl Failure {
 /// Removes what ends at this hop (RFC 9110, section 7.6.1): what `Connection` names, and the headers that
 /// are hop-by-hop whether named or not. `Te` stays only as `trailers`, `Trailer` stays.
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    // Looked at first: who sends `Te` must name it in `Connection` (RFC 9110, section 10.1.4).
+    let te_trailers = headers.get_all(header::TE).iter().any(|value| {
+        value.to_str().is_ok_and(|value| value.split(',').any(|coding| coding.trim() == "trailers"))
+    });
     if headers.contains_key(header::CONNECTION) {
         let named: Vec<HeaderName> = headers
             .get_all(header::CONNECTION)
@@ -80,9 +84,6 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
         }
         headers.remove(header::CONNECTION);
     }
-    let te_trailers = headers.get_all(header::TE).iter().any(|value| {
-        value.to_str().is_ok_and(|value| value.split(',').any(|coding| coding.trim() == "trailers"))
-    });
     for name in [
         header::TE,
         header::TRANSFER_ENCODING,
@@ -124,7 +125,7 @@ mod tests {
     #[test]
     fn hop_by_hop_headers_and_what_connection_names_are_removed() {
         let mut headers = map(&[
-            ("connection", "close, X-Mine"),
+            ("connection", "close, X-Mine, TE"),
             ("x-mine", "1"),
             ("keep-alive", "timeout=5"),
             ("te", "trailers, deflate"),

@@ -1,0 +1,317 @@
+//! The bodies that pass through the edge, without boxes: [`RequestBody`] towards the upstream,
+//! [`TunnelBody`] back from it, [`VisitorBody`] out to the visitor.
+
+use std::{
+    future::Future as _,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use super::{connection::Connection, exchange::Running};
+use crate::tunnels::pool::Busy;
+
+/// The body of a request on its way to the upstream.
+#[derive(Debug)]
+pub enum RequestBody {
+    /// None.
+    Empty,
+    /// What the visitor sends, as it comes.
+    Visitor(Upload),
+}
+
+/// A visitor's upload.
+#[derive(Debug)]
+pub struct Upload {
+    incoming: Incoming,
+    progress: Arc<Progress>,
+    connection: Arc<Connection>,
+    /// How long the visitor may pause before there is an answer; `None` is for ever.
+    pause_limit: Option<Duration>,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+/// How far an upload has come; shared with those who wait for its end.
+#[derive(Debug)]
+pub struct Progress {
+    start: Instant,
+    /// Milliseconds from `start` to the last frame.
+    last: AtomicU64,
+    ended: AtomicBool,
+    answered: AtomicBool,
+    paused_too_long: AtomicBool,
+}
+
+/// Why an upload ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum UploadError {
+    /// The visitor's connection failed, or its framing was wrong.
+    #[error("the visitor broke off the upload")]
+    Visitor(#[source] hyper::Error),
+    /// The visitor sent nothing for too long.
+    #[error("the visitor paused the upload for too long")]
+    Paused,
+}
+
+impl RequestBody {
+    /// The body of a visitor's request. Where `pause_limit` is given, the visitor may not pause longer than
+    /// that before there is an answer.
+    pub(super) fn new(
+        incoming: Incoming,
+        connection: &Arc<Connection>,
+        pause_limit: Option<Duration>,
+    ) -> Self {
+        if incoming.is_end_stream() {
+            connection.upload_ended();
+            return Self::Empty;
+        }
+        let progress = Progress {
+            start: Instant::now(),
+            last: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
+            paused_too_long: AtomicBool::new(false),
+        };
+        Self::Visitor(Upload {
+            incoming,
+            progress: Arc::new(progress),
+            connection: Arc::clone(connection),
+            pause_limit,
+            pause: None,
+        })
+    }
+
+    /// How far the upload is, where there is one.
+    #[must_use]
+    pub fn progress(&self) -> Option<Arc<Progress>> {
+        match self {
+            Self::Empty => None,
+            Self::Visitor(upload) => Some(Arc::clone(&upload.progress)),
+        }
+    }
+}
+
+impl Progress {
+    /// Whether the last byte was handed on.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// The head of the answer is there: from now on the visitor may pause, as two-way streams do.
+    pub(super) fn set_answered(&self) {
+        self.answered.store(true, Ordering::Release);
+    }
+
+    /// Whether the visitor was cut because of a pause.
+    pub(super) fn paused_too_long(&self) -> bool {
+        self.paused_too_long.load(Ordering::Acquire)
+    }
+
+    /// When the last frame was handed on.
+    pub(super) fn last(&self) -> Instant {
+        self.start + Duration::from_millis(self.last.load(Ordering::Relaxed))
+    }
+
+    fn advance(&self) {
+        let elapsed = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last.store(elapsed, Ordering::Relaxed);
+    }
+}
+
+impl Upload {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.pause = None;
+                self.progress.advance();
+                if self.incoming.is_end_stream() || frame.is_trailers() {
+                    self.end();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(UploadError::Visitor(error)))),
+            Poll::Ready(None) => {
+                self.end();
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                ready!(self.poll_pause(cx));
+                self.progress.paused_too_long.store(true, Ordering::Release);
+                Poll::Ready(Some(Err(UploadError::Paused)))
+            }
+        }
+    }
+
+    /// Ready when the visitor has paused too long and nobody has answered.
+    fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(limit) = self.pause_limit else { return Poll::Pending };
+        if self.progress.answered.load(Ordering::Acquire) {
+            return Poll::Pending;
+        }
+        let pause = self.pause.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        ready!(pause.as_mut().poll(cx));
+        // The answer may have come during the pause.
+        if self.progress.answered.load(Ordering::Acquire) { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    fn end(&mut self) {
+        self.progress.advance();
+        self.progress.ended.store(true, Ordering::Release);
+        self.connection.upload_ended();
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = UploadError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Visitor(upload) => upload.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Visitor(upload) => upload.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Visitor(upload) => upload.incoming.size_hint(),
+        }
+    }
+}
+
+/// The body of an answer that comes through a tunnel. Where it came on a connection of a pool, that
+/// connection goes back when the body was read to its end, and is closed when the body is dropped before.
+#[derive(Debug)]
+pub struct TunnelBody {
+    incoming: Incoming,
+    busy: Option<Busy>,
+    ended: bool,
+}
+
+impl TunnelBody {
+    /// A body that is read from `busy`.
+    pub(crate) fn lent(incoming: Incoming, busy: Busy) -> Self {
+        Self { incoming, busy: Some(busy), ended: false }
+    }
+}
+
+impl From<Incoming> for TunnelBody {
+    fn from(incoming: Incoming) -> Self {
+        Self { incoming, busy: None, ended: false }
+    }
+}
+
+impl Body for TunnelBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        match &polled {
+            None => self.ended = true,
+            Some(Ok(frame)) => self.ended = frame.is_trailers(),
+            Some(Err(_)) => {}
+        }
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl Drop for TunnelBody {
+    fn drop(&mut self) {
+        // hyper does not poll a body of known length once more after its last byte.
+        if (self.ended || self.incoming.is_end_stream())
+            && let Some(busy) = self.busy.take()
+        {
+            busy.release();
+        }
+    }
+}
+
+/// The body of an answer to a visitor.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the large variant is the common one")]
+pub(super) enum VisitorBody {
+    /// A whole page of the edge's own.
+    Page(Option<Bytes>),
+    /// What comes through the tunnel, with what is held as long as it lasts.
+    Tunnel { body: TunnelBody, running: Running },
+}
+
+impl Body for VisitorBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Page(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Tunnel { body, running } => {
+                let polled = Pin::new(&mut *body).poll_frame(cx);
+                match &polled {
+                    // Now it is the upstream that is waited for.
+                    Poll::Pending => running.visitor_is_ready(),
+                    Poll::Ready(Some(Ok(frame))) => {
+                        running.frame_waits_for_visitor(frame.data_ref().map_or(0, Bytes::len));
+                        // hyper does not ask once more after the last byte of a known length.
+                        if frame.is_trailers() || body.is_end_stream() {
+                            running.complete();
+                        }
+                    }
+                    Poll::Ready(None) => running.complete(),
+                    Poll::Ready(Some(Err(_))) => {}
+                }
+                polled
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Page(bytes) => bytes.is_none(),
+            Self::Tunnel { body, .. } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Page(bytes) => SizeHint::with_exact(
+                bytes.as_ref().map_or(0, |bytes| u64::try_from(bytes.len()).unwrap_or(0)),
+            ),
+            Self::Tunnel { body, .. } => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! One request and its answer: what is held as long as they last, and what is told about them afterwards.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use http::{Method, StatusCode, Uri};
+use irp_wire::name::Hostname;
+use tokio::time::Instant;
+
+use super::{
+    budget::{self, Lease},
+    connection::{Connection, Gauge, current_stream},
+    route::Place,
+    service::Shared,
+};
+
+/// What happened to one request; told when the last byte of its answer was handed on, or it broke off.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// The name it was for, where that is served here.
+    pub host: Option<Hostname>,
+    /// Its method.
+    pub method: Method,
+    /// Its target as it came; of interest are path and query.
+    pub target: Uri,
+    /// The status of the answer; `None` where the visitor left before there was one.
+    pub status: Option<StatusCode>,
+    /// From the end of its headers to the end of its answer.
+    pub duration: Duration,
+    /// Bytes of the answer's body that were handed on.
+    pub bytes: u64,
+    /// Why it was refused, where it was.
+    pub reason: Option<String>,
+    /// Whether the edge answered by itself, so that nothing reached the tunnel.
+    pub stopped_at_edge: bool,
+    /// Whether the answer was handed on to its end.
+    pub complete: bool,
+}
+
+/// Hears of every exchange. Called on the request path: it must not wait.
+pub trait ExchangeSink: Send + Sync + 'static {
+    /// An exchange has ended.
+    fn ended(&self, exchange: &Exchange);
+}
+
+/// An exchange under way: it counts as in flight, and holds its share of the budget, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Running {
+    shared: Arc<Shared>,
+    connection: Arc<Connection>,
+    stream: Option<Arc<Gauge>>,
+    watched: bool,
+    place: Option<Place>,
+    lease: Option<Lease>,
+    bytes: u64,
+    complete: bool,
+    record: Option<Record>,
+}
+
+#[derive(Debug)]
+struct Record {
+    method: Method,
+    target: Uri,
+    started: Instant,
+    status: Option<StatusCode>,
+    reason: Option<String>,
+    stopped_at_edge: bool,
+}
+
+impl Running {
+    /// Begins to count a request of `connection`; nothing is kept for telling where nobody listens.
+    pub(super) fn begin(
+        shared: &Arc<Shared>,
+        connection: &Arc<Connection>,
+        method: &Method,
+        target: &Uri,
+    ) -> Self {
+        shared.in_flight.fetch_add(1, Ordering::Relaxed);
+        connection.exchange_began();
+        let record = shared.sink.is_some().then(|| Record {
+            method: method.clone(),
+            target: target.clone(),
+            started: Instant::now(),
+            status: None,
+            reason: None,
+            stopped_at_edge: true,
+        });
+        Self {
+            shared: Arc::clone(shared),
+            connection: Arc::clone(connection),
+            stream: current_stream(),
+            watched: false,
+            place: None,
+            lease: None,
+            bytes: 0,
+            complete: false,
+            record,
+        }
+    }
+
+    /// Holds the place among the requests of its name.
+    pub(super) fn hold_place(&mut self, place: Place) {
+        self.place = Some(place);
+    }
+
+    /// Reserves the worst case of a forwarded request. Says no where the budget is used up.
+    pub(super) fn reserve(&mut self) -> bool {
+        self.lease = self.shared.budget.take(budget::EXCHANGE_BYTES);
+        self.lease.is_some()
+    }
+
+    /// Gives the reserve back, until the request is tried again.
+    pub(super) fn unreserve(&mut self) {
+        self.lease = None;
+    }
+
+    /// The request is handed to the tunnel.
+    pub(super) fn reached_tunnel(&mut self) {
+        if let Some(record) = &mut self.record {
+            record.stopped_at_edge = false;
+        }
+    }
+
+    /// The head of the answer is known.
+    pub(super) fn answered(&mut self, status: StatusCode, reason: Option<&dyn std::fmt::Display>) {
+        if let Some(record) = &mut self.record {
+            record.status = Some(status);
+            record.reason = reason.map(ToString::to_string);
+        }
+    }
+
+    /// The answer was handed on to its end.
+    pub(super) fn complete(&mut self) {
+        self.complete = true;
+        self.visitor_is_ready();
+    }
+
+    /// A frame of `bytes` was handed to the visitor's connection.
+    pub(super) fn frame_waits_for_visitor(&mut self, bytes: usize) {
+        self.bytes += u64::try_from(bytes).unwrap_or(0);
+        match &self.stream {
+            None => self.connection.gauge().wait(self.connection.now()),
+            Some(gauge) => {
+                gauge.wait(self.connection.now());
+                // A small answer cannot stall: hyper takes it whole.
+                if !self.watched && self.bytes >= budget::WRITE_BUFFER as u64 {
+                    self.watched = true;
+                    self.connection.watch(gauge);
+                }
+            }
+        }
+    }
+
+    /// The visitor's connection asks for more.
+    pub(super) fn visitor_is_ready(&mut self) {
+        self.stream.as_deref().unwrap_or(self.connection.gauge()).ready();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.visitor_is_ready();
+        if let Some(gauge) = self.stream.take().filter(|_| self.watched) {
+            self.connection.unwatch(&gauge);
+        }
+        self.connection.exchange_ended();
+        self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if let (Some(record), Some(sink)) = (self.record.take(), &self.shared.sink) {
+            sink.ended(&Exchange {
+                host: self.place.as_ref().map(|place| place.route().host().clone()),
+                method: record.method,
+                target: record.target,
+                status: record.status,
+                duration: record.started.elapsed(),
+                bytes: self.bytes,
+                reason: record.reason,
+                stopped_at_edge: record.stopped_at_edge,
+                complete: self.complete,
+            });
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! The life of a request: limits → route → access → hold → forward → answer, in this order. Each step is a
+//! function that can be read alone; every way out but the last is a [`Refusal`].
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use http::{Method, Request, Response, StatusCode, Version, header, request};
+use http_body::Body as _;
+use hyper::{body::Incoming, upgrade::OnUpgrade};
+use irp_wire::headers::FAILURE;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{
+    access::Denied,
+    body::{Progress, RequestBody, TunnelBody, VisitorBody},
+    budget::Lease,
+    connection::Connection,
+    exchange::Running,
+    headers::{self, Malformed, Target},
+    respond::{self, Form, Refusal},
+    route::{Place, Route},
+    service::Shared,
+    upgrade,
+};
+use crate::tunnels::{SendError, Tunnel, Unsent};
+
+/// How soon a tunnel that refused a request is asked again while the request is held.
+const RETRY: Duration = Duration::from_millis(100);
+/// The types of bodies whose streams may be quiet for long.
+const GRPC: &[u8] = b"application/grpc";
+
+/// Answers one request of a visitor.
+pub(super) async fn answer(
+    shared: Arc<Shared>,
+    connection: Arc<Connection>,
+    request: Request<Incoming>,
+) -> Response<VisitorBody> {
+    let (mut parts, body) = request.into_parts();
+    let mut running = Running::begin(&shared, &connection, &parts.method, &parts.uri);
+    let form = Form::of(&parts.headers);
+    let method = parts.method.clone();
+    let http1 = parts.version != Version::HTTP_2;
+    let refusal = match steps(&shared, &connection, &mut parts, body, &mut running).await {
+        Ok(Answer::Whole(response)) => {
+            running.answered(response.status(), None);
+            if response.body().is_end_stream() {
+                running.complete();
+            }
+            return response.map(|body| VisitorBody::Tunnel { body, running });
+        }
+        Ok(Answer::Upgraded(response, visitor, tunnel)) => {
+            running.answered(response.status(), None);
+            let copy = upgrade::copy(visitor, tunnel, connection, shared.limits.clone(), running);
+            shared.tasks.spawn(copy);
+            return response.map(|_| VisitorBody::Page(None));
+        }
+        Err(refusal) => refusal,
+    };
+    let response = respond::refuse(&refusal, &method, form, http1);
+    running.answered(response.status(), Some(&refusal));
+    response
+}
+
+/// What comes back from the tunnel.
+enum Answer {
+    Whole(Response<TunnelBody>),
+    /// The connection changes its protocol: the head of the answer, and both ends.
+    Upgraded(Response<TunnelBody>, OnUpgrade, OnUpgrade),
+}
+
+async fn steps(
+    shared: &Arc<Shared>,
+    connection: &Arc<Connection>,
+    parts: &mut request::Parts,
+    body: Incoming,
+    running: &mut Running,
+) -> Result<Answer, Refusal> {
+    check_limits(shared, connection)?;
+    let target = check_shape(shared, parts)?;
+    let route = find_route(shared, connection, &target)?;
+    let place = enter(shared, route)?;
+    let route = Arc::clone(place.route());
+    running.hold_place(place);
+    check_access(&route, connection, parts)?;
+    let (request, visitor) = prepare(shared, connection, &target, parts, body)?;
+    let response = forward(shared, &route, request, running).await?;
+    finish(response, visitor)
+}
+
+/// Limits: the requests in flight in all, and whether there is memory for this connection at all.
+fn check_limits(shared: &Shared, connection: &Connection) -> Result<(), Refusal> {
+    if connection.starved {
+        return Err(Refusal::Overloaded("no memory for another connection"));
+    }
+    // This request is counted already.
+    if shared.in_flight.load(Ordering::Relaxed) > shared.limits.in_flight {
+        return Err(Refusal::Overloaded("too many requests in flight"));
+    }
+    Ok(())
+}
+
+/// Shape: the request means one thing only, and has not been here before.
+fn check_shape(shared: &Shared, parts: &request::Parts) -> Result<Target, Refusal> {
+    if parts.method == Method::CONNECT || parts.method == Method::TRACE {
+        return Err(Refusal::Method);
+    }
+    let target = Target::of(parts)?;
+    if headers::has_passed(&parts.headers, &shared.mark) {
+        return Err(Refusal::Loop);
+    }
+    Ok(target)
+}
+
+/// Route: the name must be served here.
+fn find_route(shared: &Shared, connection: &Connection, target: &Target) -> Result<Arc<Route>, Refusal> {
+    let name = target.name();
+    shared.routes.route(&name).ok_or_else(|| {
+        let same = connection.sni.as_ref().is_none_or(|sni| sni.as_str() == name);
+        if same { Refusal::Unknown } else { Refusal::Misdirected }
+    })
+}
+
+/// Limits of one name.
+fn enter(shared: &Shared, route: Arc<Route>) -> Result<Place, Refusal> {
+    route
+        .enter(shared.limits.in_flight_per_name)
+        .map_err(|_| Refusal::Overloaded("too many requests in flight for this name"))
+}
+
+/// Access rules.
+fn check_access(route: &Route, connection: &Connection, parts: &mut request::Parts) -> Result<(), Refusal> {
+    let access = route.access();
+    let visitor = connection.forwarding.visitor(&parts.headers);
+    access.check(visitor, parts.headers.get(header::AUTHORIZATION)).map_err(|denied| match denied {
+        Denied::Address => Refusal::Address,
+        Denied::Credentials => Refusal::Credentials(route.host().clone()),
+    })?;
+    if access.takes_credentials() {
+        // They were meant for the edge.
+        parts.headers.remove(header::AUTHORIZATION);
+    }
+    Ok(())
+}
+
+/// Makes the request that goes into the tunnel; for an upgrade, also the visitor's end of it.
+fn prepare(
+    shared: &Shared,
+    connection: &Arc<Connection>,
+    target: &Target,
+    parts: &mut request::Parts,
+    body: Incoming,
+) -> Result<(Request<RequestBody>, Option<OnUpgrade>), Refusal> {
+    let protocol = headers::upgrade(parts);
+    let is_upgrade = protocol.is_some();
+    let is_grpc =
+        parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(GRPC));
+    let pause_limit = (!is_grpc).then_some(shared.limits.upload_idle);
+    let body = RequestBody::new(body, connection, pause_limit);
+    if is_upgrade && !matches!(body, RequestBody::Empty) {
+        return Err(Malformed::UpgradeBody.into());
+    }
+    headers::clean_request(&mut parts.headers, protocol);
+    connection.forwarding.apply(&mut parts.headers, &target.host);
+    headers::mark(&mut parts.headers, &shared.mark_value);
+    if !parts.headers.contains_key(header::HOST) {
+        parts.headers.insert(header::HOST, target.host.clone());
+    }
+    let mut request = Request::new(body);
+    *request.method_mut() = parts.method.clone();
+    *request.uri_mut() = headers::origin_form(&parts.uri);
+    *request.headers_mut() = std::mem::take(&mut parts.headers);
+    let visitor = if is_upgrade { parts.extensions.remove::<OnUpgrade>() } else { None };
+    Ok((request, visitor))
+}
+
+/// Hold and forward: sends the request through the tunnel of its name. Where there is none, or it turns out
+/// to be gone before a byte was written, the request waits for the next one.
+async fn forward(
+    shared: &Arc<Shared>,
+    route: &Route,
+    mut request: Request<RequestBody>,
+    running: &mut Running,
+) -> Result<Response<TunnelBody>, Refusal> {
+    let mut hold = None;
+    let mut failed: Option<(Tunnel, SendError)> = None;
+    loop {
+        let present = match &failed {
+            None => route.tunnel(),
+            Some(_) => None,
+        };
+        let before = failed.as_ref().map(|(tunnel, _)| tunnel);
+        let tunnel = match present {
+            Some(tunnel) => Some(tunnel),
+            None => next_tunnel(shared, route, before, &request, &mut hold).await,
+        };
+        let Some(tunnel) = tunnel else {
+            return Err(failed.map_or(Refusal::NoTunnel, |(_, why)| Refusal::from_tunnel(why)));
+        };
+        if !running.reserve() {
+            return Err(Refusal::Overloaded("the byte budget is used up"));
+        }
+        running.reached_tunnel();
+        match send(shared, &tunnel, request).await? {
+            Ok(response) => return Ok(response),
+            Err(Unsent { why, request: Some(unwritten) }) if why.may_pass() => {
+                running.unreserve();
+                failed = Some((tunnel, why));
+                request = *unwritten;
+            }
+            Err(unsent) => return Err(Refusal::from_tunnel(unsent.why)),
+        }
+    }
+}
+
+/// Waits for another tunnel than the one that `failed`, and now and then gives the same one again; `None`
+/// when the time to hold is over, or nothing more can be held.
+async fn next_tunnel(
+    shared: &Arc<Shared>,
+    route: &Route,
+    failed: Option<&Tunnel>,
+    request: &Request<RequestBody>,
+    hold: &mut Option<Hold>,
+) -> Option<Tunnel> {
+    let hold = match hold {
+        Some(hold) => hold,
+        None => hold.insert(Hold::begin(shared, request)?),
+    };
+    if failed.is_some() {
+        let soon = Instant::now() + RETRY;
+        if let Ok(other) = timeout_at(hold.deadline.min(soon), route.other_than(failed)).await {
+            return Some(other);
+        }
+        if let Some(same) = route.tunnel() {
+            return (Instant::now() < hold.deadline).then_some(same);
+        }
+    }
+    timeout_at(hold.deadline, route.arrived()).await.ok()
+}
+
+/// A request that waits for a tunnel: it counts, and what it holds is taken from the budget.
+struct Hold {
+    shared: Arc<Shared>,
+    deadline: Instant,
+    _lease: Lease,
+}
+
+impl Hold {
+    /// `None` where too many wait already, or there is no memory for one more.
+    fn begin(shared: &Arc<Shared>, request: &Request<RequestBody>) -> Option<Self> {
+        // The body waits in the visitor's connection, whose buffers are accounted for.
+        let bytes: usize =
+            request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        let lease = shared.budget.take(bytes + request.uri().path().len())?;
+        let add = |held: usize| (held < shared.limits.held).then_some(held + 1);
+        shared.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
+        let deadline = Instant::now() + shared.limits.hold;
+        Some(Self { shared: Arc::clone(shared), deadline, _lease: lease })
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.shared.held.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Sends through one tunnel and waits for the head of the answer. While an upload makes progress, its
+/// answer is not late.
+async fn send(
+    shared: &Shared,
+    tunnel: &Tunnel,
+    request: Request<RequestBody>,
+) -> Result<Result<Response<TunnelBody>, Unsent>, Refusal> {
+    let limit = shared.limits.response_head;
+    let Some(progress) = request.body().progress() else {
+        let sent = timeout(limit, tunnel.send(request)).await;
+        return sent.map_err(|_| Refusal::UpstreamSlow(String::new()));
+    };
+    let sending = tunnel.send(request);
+    tokio::pin!(sending);
+    let mut deadline = Instant::now() + limit;
+    let sent = loop {
+        if let Ok(sent) = timeout_at(deadline, &mut sending).await {
+            break sent;
+        }
+        let later = progress.last() + limit;
+        // A quiet upload is the visitor's affair, and bounded there.
+        let uploading = !progress.ended();
+        if later <= deadline && !uploading {
+            return Err(Refusal::UpstreamSlow(String::new()));
+        }
+        deadline = later.max(Instant::now() + if uploading { limit } else { Duration::ZERO });
+    };
+    progress.set_answered();
+    judge_upload(&progress, sent)
+}
+
+/// Tells an upload that broke off from a tunnel that did.
+fn judge_upload(
+    progress: &Progress,
+    sent: Result<Response<TunnelBody>, Unsent>,
+) -> Result<Result<Response<TunnelBody>, Unsent>, Refusal> {
+    match sent {
+        Err(Unsent { why: SendError::Broken(_), .. }) if progress.paused_too_long() => {
+            Err(Refusal::UploadPaused)
+        }
+        Err(Unsent { why: SendError::Broken(error), .. }) if error.is_user() && !progress.ended() => {
+            Err(Refusal::UploadBroken)
+        }
+        sent => Ok(sent),
+    }
+}
+
+/// Answer: what the client says in the place of an answer becomes a refusal; the rest goes to the visitor.
+fn finish(mut response: Response<TunnelBody>, visitor: Option<OnUpgrade>) -> Result<Answer, Refusal> {
+    if let Some(failure) = response.headers().get(FAILURE) {
+        return Err(Refusal::from_client(failure));
+    }
+    let is_upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let protocol = response.headers().get(header::UPGRADE).cloned();
+    headers::clean_response(response.headers_mut());
+    // An HTTP/1.0 upstream does not make the visitor's connection one.
+    *response.version_mut() = Version::HTTP_11;
+    if !is_upgraded {
+        return Ok(Answer::Whole(response));
+    }
+    let Some(visitor) = visitor else {
+        return Err(Refusal::UpstreamBroken("101 for a request that asked for no upgrade".into()));
+    };
+    let tunnel = hyper::upgrade::on(&mut response);
+    headers::restore_upgrade(response.headers_mut(), protocol);
+    Ok(Answer::Upgraded(response, visitor, tunnel))
+}

@@ -1,0 +1,383 @@
+//! Pools of idle HTTP/1.1 connections towards upstreams, and the forward that dials them on demand.
+//!
+//! A connection carries one request at a time. [`Pool::take`] gives the most recently used one, so that the
+//! others age and are closed. [`Busy`] stands for a connection with a request on it: it goes back to its
+//! pool when both bodies were read to their end, and is closed when the exchange was given up before.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body as _;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use irp_wire::tasks::Tasks;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+    time::{Instant, timeout},
+};
+
+use super::{SendError, Unsent};
+use crate::http::body::{Progress, RequestBody, TunnelBody};
+
+/// How long a forward's connection may be idle before it is closed.
+pub const FORWARD_UNUSED: Duration = Duration::from_secs(30);
+/// How many connections a forward has at most.
+pub const FORWARD_CONNECTIONS: usize = 1024;
+/// How long dialling a local port or socket may take.
+pub const FORWARD_DIAL: Duration = Duration::from_secs(5);
+/// What hyper may buffer for one connection; its own default of about 400 KiB is too dear for many.
+pub const BUFFER_BYTES: usize = 64 * 1024;
+
+/// Idle connections, ready for the next request.
+#[derive(Debug)]
+pub struct Pool {
+    state: Mutex<State>,
+    floor: usize,
+    unused: Duration,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The most recently used one is the last.
+    idle: Vec<Idle>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Idle {
+    sender: SendRequest<RequestBody>,
+    since: Instant,
+}
+
+/// A connection that is taken from its pool for one request.
+#[derive(Debug)]
+pub struct Busy {
+    sender: SendRequest<RequestBody>,
+    pool: Arc<Pool>,
+    upload: Option<Arc<Progress>>,
+}
+
+impl Pool {
+    /// An empty pool, whose connections are closed when they were unused for `unused`, but for the `floor`
+    /// most recently used ones.
+    #[must_use]
+    pub fn new(floor: usize, unused: Duration) -> Self {
+        Self { state: Mutex::default(), floor, unused }
+    }
+
+    /// Adds an idle connection; a closed pool closes it.
+    pub fn put(&self, sender: SendRequest<RequestBody>) {
+        if sender.is_closed() {
+            return;
+        }
+        let mut state = self.lock();
+        if !state.closed {
+            state.idle.push(Idle { sender, since: Instant::now() });
+        }
+    }
+
+    /// The most recently used connection that is ready, if there is one.
+    #[must_use]
+    pub fn take(self: &Arc<Self>) -> Option<Busy> {
+        let mut state = self.lock();
+        let mut at = state.idle.len();
+        while at > 0 {
+            at -= 1;
+            let sender = &state.idle[at].sender;
+            if sender.is_closed() {
+                state.idle.remove(at);
+            } else if sender.is_ready() {
+                let idle = state.idle.remove(at);
+                return Some(Busy::new(idle.sender, Arc::clone(self)));
+            }
+            // Else its task has not seen the end of the last exchange yet: it stays for the next request.
+        }
+        None
+    }
+
+    /// How many connections are idle.
+    #[must_use]
+    pub fn idle(&self) -> usize {
+        self.lock().idle.len()
+    }
+
+    /// Closes those that were unused for too long at `now`, and forgets those that closed by themselves.
+    pub fn expire(&self, now: Instant) {
+        let mut state = self.lock();
+        state.idle.retain(|idle| !idle.sender.is_closed());
+        let above_floor = state.idle.len().saturating_sub(self.floor);
+        let old = |idle: &Idle| now.saturating_duration_since(idle.since) >= self.unused;
+        let expired = state.idle.iter().take(above_floor).take_while(|idle| old(idle)).count();
+        state.idle.drain(..expired);
+    }
+
+    /// Closes all idle connections now, and those in use after their exchange.
+    pub fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.idle.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Busy {
+    /// A connection that will go to `pool` after its exchange.
+    #[must_use]
+    pub fn new(sender: SendRequest<RequestBody>, pool: Arc<Pool>) -> Self {
+        Self { sender, pool, upload: None }
+    }
+
+    /// Sends the request. Dropping the future, or the body of the response before its end, closes the
+    /// connection: HTTP/1.1 has no other way to cancel.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Gone`] with the request where the connection had closed before; otherwise
+    /// [`SendError::Broken`].
+    pub async fn send(mut self, request: Request<RequestBody>) -> Result<Response<TunnelBody>, Unsent> {
+        self.upload = request.body().progress();
+        match self.sender.try_send_request(request).await {
+            // After 101 the connection belongs to another protocol.
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                Ok(response.map(TunnelBody::from))
+            }
+            Ok(response) => Ok(response.map(|incoming| TunnelBody::lent(incoming, self))),
+            Err(mut error) => Err(match error.take_message() {
+                Some(request) => SendError::Gone.with_request(request),
+                None => Unsent { why: SendError::Broken(error.into_error()), request: None },
+            }),
+        }
+    }
+
+    /// The answer was read to its end. The connection can serve again unless the upload goes on.
+    pub(crate) fn release(self) {
+        if self.upload.is_none_or(|upload| upload.ended()) {
+            self.pool.put(self.sender);
+        }
+    }
+}
+
+/// Where a forward comes out on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A port of 127.0.0.1.
+    Port(u16),
+    /// A unix socket.
+    Socket(PathBuf),
+}
+
+/// A forward of the machine's sshd: a local port or socket where the upstream's HTTP/1.1 comes out.
+#[derive(Debug)]
+pub struct Forward {
+    address: Address,
+    pool: Arc<Pool>,
+    open: Arc<AtomicUsize>,
+    tasks: Tasks,
+}
+
+impl Forward {
+    /// A forward that comes out at `address`. Nothing is dialled before the first request.
+    #[must_use]
+    pub fn new(address: Address, tasks: Tasks) -> Arc<Self> {
+        let pool = Arc::new(Pool::new(0, FORWARD_UNUSED));
+        tasks.spawn(expire_regularly(Arc::downgrade(&pool), tasks.token().clone()));
+        Arc::new(Self { address, pool, open: Arc::default(), tasks })
+    }
+
+    /// Sends the request on an idle connection, or on a new one.
+    ///
+    /// A request without body whose method is safe is sent once more on a new connection where an idle one
+    /// broke off under it: the upstream may have closed it at that very moment (RFC 9110, section 9.2.2).
+    ///
+    /// # Errors
+    ///
+    /// As [`super::Tunnel::send`].
+    pub async fn send(&self, mut request: Request<RequestBody>) -> Result<Response<TunnelBody>, Unsent> {
+        while let Some(busy) = self.pool.take() {
+            let copy = repeatable(&request);
+            match (busy.send(request).await, copy) {
+                (Ok(response), _) => return Ok(response),
+                (Err(Unsent { request: Some(unwritten), .. }), _) => request = *unwritten,
+                (Err(Unsent { why: SendError::Broken(error), .. }), Some(copy)) if broke_off(&error) => {
+                    request = copy;
+                    break;
+                }
+                (Err(unsent), _) => return Err(unsent),
+            }
+        }
+        match self.dial().await {
+            Ok(busy) => busy.send(request).await,
+            Err(why) => Err(why.with_request(request)),
+        }
+    }
+
+    /// Where it comes out.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Connections that are open now.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    async fn dial(&self) -> Result<Busy, SendError> {
+        let open = Open::enter(&self.open).ok_or(SendError::Full)?;
+        let dialled = match &self.address {
+            Address::Port(port) => {
+                let stream = timeout(FORWARD_DIAL, TcpStream::connect(("127.0.0.1", *port))).await;
+                let stream = self.judge(stream)?;
+                // Without it a request waits for the acknowledgement of the one before: 40 ms.
+                stream.set_nodelay(true).map_err(|source| self.dial_error(source))?;
+                self.handshake(stream, open).await
+            }
+            Address::Socket(path) => {
+                let stream = timeout(FORWARD_DIAL, UnixStream::connect(path)).await;
+                self.handshake(self.judge(stream)?, open).await
+            }
+        };
+        dialled.map_err(SendError::Broken)
+    }
+
+    fn judge<S>(
+        &self,
+        dialled: Result<std::io::Result<S>, tokio::time::error::Elapsed>,
+    ) -> Result<S, SendError> {
+        match dialled {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err(self.dial_error(error)),
+            Err(_) => Err(SendError::TimedOut { at: self.address.to_string() }),
+        }
+    }
+
+    fn dial_error(&self, source: std::io::Error) -> SendError {
+        let at = self.address.to_string();
+        match (source.kind(), &self.address) {
+            (std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound, Address::Port(port)) => {
+                SendError::Refused { port: Some(*port), at }
+            }
+            (std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound, Address::Socket(_)) => {
+                SendError::Refused { port: None, at }
+            }
+            _ => SendError::Dial { at, source },
+        }
+    }
+
+    async fn handshake<S>(&self, stream: S, open: Open) -> hyper::Result<Busy>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (sender, connection) =
+            http1::Builder::new().max_buf_size(BUFFER_BYTES).handshake(TokioIo::new(stream)).await?;
+        let pool = Arc::downgrade(&self.pool);
+        let stop = self.tasks.token().clone();
+        self.tasks.spawn(async move {
+            let _open = open;
+            let connection = connection.with_upgrades();
+            tokio::pin!(connection);
+            let mut stopping = false;
+            loop {
+                tokio::select! {
+                    ended = &mut connection => {
+                        if let Err(error) = ended {
+                            tracing::debug!(%error, "a connection of a forward ended");
+                        }
+                        return;
+                    }
+                    // The exchange that is under way may finish; idle connections end now.
+                    () = stop.cancelled(), if !stopping => {
+                        stopping = true;
+                        if let Some(pool) = pool.upgrade() { pool.close(); }
+                    }
+                }
+            }
+        });
+        Ok(Busy::new(sender, Arc::clone(&self.pool)))
+    }
+}
+
+impl Drop for Forward {
+    fn drop(&mut self) {
+        self.pool.close();
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Port(port) => write!(f, "127.0.0.1:{port}"),
+            Self::Socket(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// One open connection of a forward; dropping it ends the count.
+#[derive(Debug)]
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn enter(count: &Arc<AtomicUsize>) -> Option<Self> {
+        let add = |open: usize| (open < FORWARD_CONNECTIONS).then_some(open + 1);
+        count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
+        Some(Self(Arc::clone(count)))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn expire_regularly(pool: Weak<Pool>, stop: tokio_util::sync::CancellationToken) {
+    let mut ticks = tokio::time::interval(FORWARD_UNUSED / 4);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            now = ticks.tick() => match pool.upgrade() {
+                Some(pool) => pool.expire(now),
+                None => return,
+            },
+        }
+    }
+}
+
+/// A copy of a request that may be sent twice: a safe method, and no body.
+fn repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let upgrade = request.headers().contains_key(http::header::UPGRADE);
+    if !safe || upgrade || !request.body().is_end_stream() {
+        return None;
+    }
+    let mut copy = Request::new(RequestBody::Empty);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    copy.headers_mut().clone_from(request.headers());
+    Some(copy)
+}
+
+/// Whether the connection ended before the first byte of an answer.
+fn broke_off(error: &hyper::Error) -> bool {
+    error.is_incomplete_message() || error.is_canceled() || error.is_closed() || is_reset(error)
+}
+
+fn is_reset(error: &hyper::Error) -> bool {
+    use std::error::Error as _;
+    let io = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+    io.is_some_and(|io| {
+        matches!(io.kind(), std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe)
+    })
+}
