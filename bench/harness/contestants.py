@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import subprocess
 import tempfile
 
 from . import processes, sshd, visitor
@@ -184,27 +185,25 @@ class HaproxyRathole(Contestant):
         return self._spare_ports[number] in listening_ports()
 
 
-class _IrpEdge:
-    """How `irp edge` is configured and started; shared by the contestants that have one."""
-
-    @staticmethod
-    def start(contestant: Contestant, upstream_port: int | None) -> visitor.Site:
-        """Starts the edge; with `upstream_port` it treats what listens there as the tunnel."""
-        port, state = free_port(), contestant.folder / "state"
-        # One pattern for the idle tunnels: a thousand names would not fit into a certificate.
-        names = [HOST, "*.localhost"] if contestant.spares else [HOST]
-        text = f'listen = ["127.0.0.1:{port}"]\nstate_dir = {json.dumps(str(state))}\n[certificate]\nmode = "local"\n'
-        text += (
-            f"[[key]]\npublic = {json.dumps(contestant.identity.public_key)}\nnames = {json.dumps(names)}\n"
-        )
-        if upstream_port:
-            text += f'[sshd]\nupstream_port = {upstream_port}\nname = "{HOST}"\n'
-        config = contestant.write("edge.toml", text)
-        edge = contestant.run(
-            "irp edge", "edge", [contestant.tools["irp"], "edge", "--config", config, "--json"]
-        )
-        edge.wait_until(lambda: _authority(state) is not None and port in listening_ports(), "listening")
-        return visitor.Site(port, _authority(state))
+def irp_edge(contestant: Contestant, upstream_port: int | None) -> visitor.Site:
+    """Starts `irp edge` for a contestant; with `upstream_port` it treats what listens there as the tunnel."""
+    irp, port = contestant.tools["irp"], free_port()
+    # One pattern for the idle tunnels: a thousand names would not fit into a certificate.
+    names = [HOST, "*.localhost"] if contestant.spares else [HOST]
+    text = f'listen = ["127.0.0.1:{port}"]\nstate_dir = {json.dumps(str(contestant.folder / "edge"))}\n'
+    text += f'[certificate]\nmode = "local"\n[[key]]\npublic = {json.dumps(contestant.identity.public_key)}\n'
+    text += f"names = {json.dumps(names)}\n"
+    if upstream_port:
+        text += f'[sshd]\nupstream_port = {upstream_port}\nnames = ["{HOST}"]\n'
+    config = contestant.write("edge.toml", text)
+    edge = contestant.run("irp edge", "edge", [irp, "edge", "--config", config, "--json"])
+    edge.wait_until(lambda: port in listening_ports(), "listening")
+    authority = subprocess.run(
+        [irp, "ca", "path"], env={**os.environ, **contestant.env}, capture_output=True, text=True, timeout=10
+    )
+    if authority.returncode:
+        raise BenchError(f"`irp ca path` failed: {authority.stderr.strip()}")
+    return visitor.Site(port, pathlib.Path(authority.stdout.strip()))
 
 
 class IrpNative(Contestant):
@@ -216,13 +215,22 @@ class IrpNative(Contestant):
     lanes: list[str] = []
 
     def _open(self) -> visitor.Site:
-        self._site = _IrpEdge.start(self, None)
+        self._site = irp_edge(self, None)
         self.run("irp connect", "client", self._connect(HOST))
         return self._site
 
     def _connect(self, name: str) -> list:
-        command = [self.tools["irp"], "connect", f"localhost:{self._site.port}", self.origin, "--name", name]
-        return command + ["--key", self.identity.client_key, "--cacert", self._site.authority, *self.lanes]
+        port = self._site.port
+        command = [
+            self.tools["irp"],
+            "connect",
+            f"{HOST}:{port}",
+            self.origin,
+            "--connect-to",
+            f"127.0.0.1:{port}",
+        ]
+        command += ["--name", name, "--key", self.identity.client_key, "--no-agent"]
+        return [*command, "--cacert", self._site.authority, *self.lanes]
 
     def _spare_command(self, numbers: range) -> list:
         return self._connect(spare_name(numbers.start))
@@ -247,7 +255,7 @@ class IrpSshd(Ssh):
     needs = {"irp", "sshd", "ssh"}
 
     def _front(self, forward: int) -> visitor.Site:
-        return _IrpEdge.start(self, forward)
+        return irp_edge(self, forward)
 
 
 class IrpDirect(Contestant):
@@ -259,26 +267,12 @@ class IrpDirect(Contestant):
     has_tunnel = False
 
     def _open(self) -> visitor.Site:
-        return _IrpEdge.start(self, self.origin)
+        return irp_edge(self, self.origin)
 
 
 def spare_name(number: int) -> str:
     """The public name of an idle tunnel of irp."""
     return f"spare{number}.localhost"
-
-
-def _authority(state: pathlib.Path) -> pathlib.Path | None:
-    """The certificate of the edge's own CA, wherever in its state folder it keeps it."""
-    for folder, _, files in os.walk(state):
-        for file in sorted(files):
-            path = pathlib.Path(folder) / file
-            if (
-                "ca" in path.stem
-                and path.suffix in (".pem", ".crt")
-                and "BEGIN CERTIFICATE" in path.read_text()
-            ):
-                return path
-    return None
 
 
 # The order within a round. The first is what the others are compared with.

@@ -131,9 +131,10 @@ def _panel(result: dict, panel: Panel, left: float, top: float, width: float) ->
             f'<rect x="{start:.1f}" y="{y:.1f}" width="{length:.1f}" height="{BAR}" rx="2" fill="{colour}"/>'
         )
         if high - low > 1:
-            parts.append(
-                f'<line x1="{start + low:.1f}" y1="{middle:.1f}" x2="{start + high:.1f}" y2="{middle:.1f}" stroke="{RANGE}"/>'
-            )
+            ends = f'x1="{start + low:.1f}" y1="{middle:.1f}" x2="{start + high:.1f}" y2="{middle:.1f}"'
+            # Light below dark, to be seen on every colour.
+            parts.append(f'<line {ends} stroke="#ffffff" stroke-width="3"/>')
+            parts.append(f'<line {ends} stroke="{RANGE}"/>')
         shown = f"{figure.median:,.{panel.digits}f}"
         parts.append(_text(start + max(length, high) + 6, middle + 4, shown, size=12))
     return parts
