@@ -1,1 +1,38 @@
-//! x
+//! The side of the developer's PC: dial the edge, prove the key, serve requests, forward them upstream.
+//!
+//! [`run`] is the whole life of a client: it connects, serves, and connects again until it is told to stop
+//! or the edge says that coming back is pointless. What happens meanwhile is told as [`Event`]s, which are
+//! dropped under load rather than ever slowing traffic.
+//!
+//! ```text
+//! life ── dial ──> TLS 1.3 + hello ──> session ── serve ── upstream
+//!  │                                     ├ control stream: messages of the edge
+//!  └ weather: wake from sleep,           └ lanes: HTTP/1.1 connections of the same session
+//!    change of network
+//! ```
+//!
+//! Nothing here reads the environment or prints: paths, proxies and keys come in [`ClientConfig`].
+
+mod backoff;
+mod config;
+mod dial;
+mod event;
+pub mod keys;
+pub mod known_edges;
+mod life;
+mod serve;
+mod session;
+mod upstream;
+mod weather;
+
+pub use self::{
+    config::{ClientConfig, DRAIN_TIMEOUT, HostHeader, LANES_MAX, STREAM_WINDOW, Timeouts},
+    dial::{
+        DialError,
+        proxy::{NoProxy, Proxy, ProxyError, ProxySettings},
+        tls::{Interception, Roots, RootsError},
+    },
+    event::{Event, EventSink, Finished},
+    life::{RunError, run},
+    upstream::{Upstream, UpstreamError, tls::UpstreamTrust},
+};

@@ -12,7 +12,10 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 
 /// The owner of a set of tasks; clones share the set.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +67,12 @@ impl Tasks {
     #[must_use]
     pub fn token(&self) -> &CancellationToken {
         &self.stop
+    }
+
+    /// Ends all tasks at once when the guard is dropped: for an owner whose own future may be dropped.
+    #[must_use]
+    pub fn end_on_drop(&self) -> DropGuard {
+        self.kill.clone().drop_guard()
     }
 
     /// How many tasks are running.

@@ -1,0 +1,228 @@
+//! TLS towards the edge: version 1.3 only, the ALPN protocol of tunnels, and an ear for interception.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use irp_wire::ALPN;
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError,
+    RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::CryptoProvider,
+};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _};
+
+/// Which certificate authorities may vouch for an edge.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Roots {
+    /// Those that the operating system trusts.
+    #[default]
+    System,
+    /// Those of the system, and those of a PEM file.
+    SystemAnd(PathBuf),
+    /// Those of a PEM file alone.
+    Only(PathBuf),
+}
+
+/// Why trust cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum RootsError {
+    /// The file cannot be read as PEM certificates.
+    #[error("cannot read certificates from {}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: rustls_pki_types::pem::Error,
+    },
+    /// The file holds no certificate.
+    #[error("there is no certificate in {}", .0.display())]
+    Empty(PathBuf),
+    /// The system's trust store, or a certificate, cannot be used.
+    #[error("cannot use the trusted certificates")]
+    Verifier(#[from] TlsError),
+    /// A certificate of the file cannot be a root.
+    #[error("cannot trust the certificates")]
+    Root(#[from] rustls::client::VerifierBuilderError),
+}
+
+/// This network takes TLS connections apart, or the certificate is a stranger's for another reason.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{evidence}. It looks as if this network intercepts TLS: nothing of yours was sent. What you can do: ask the \
+     network's people to let {host} through untouched, use another network, or go through the machine's \
+     sshd with `--via ssm` or `--via ssh`. If {host} is a server with its own certificate authority, name that \
+     with `--ca FILE`"
+)]
+pub struct Interception {
+    host: String,
+    evidence: String,
+}
+
+impl Interception {
+    pub(crate) fn protocol_lost(host: &str) -> Self {
+        let evidence = format!("whoever answers for {host} does not speak irp's tunnel protocol");
+        Self { host: host.to_owned(), evidence }
+    }
+
+    pub(crate) fn proof_lost(host: &str) -> Self {
+        let evidence = format!("the TLS session with {host} does not reach from end to end");
+        Self { host: host.to_owned(), evidence }
+    }
+}
+
+/// The TLS set-up for one edge.
+pub(super) struct EdgeTls {
+    config: Arc<ClientConfig>,
+    verifier: Arc<NotingVerifier>,
+}
+
+impl EdgeTls {
+    pub(super) fn new(roots: &Roots) -> Result<Self, RootsError> {
+        let provider = provider();
+        let inner = verifier(roots, &provider)?;
+        let verifier = Arc::new(NotingVerifier { inner, issuer: Mutex::default() });
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier.clone())
+            .with_no_client_auth();
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        // Early data could be replayed, and nothing here is in such a hurry.
+        config.enable_early_data = false;
+        Ok(Self { config: Arc::new(config), verifier })
+    }
+
+    pub(super) fn config(&self) -> Arc<ClientConfig> {
+        self.config.clone()
+    }
+
+    /// Whether a failed handshake shows that somebody else than the edge answered, and how it shows.
+    pub(super) fn interception(&self, host: &str, error: &io::Error) -> Option<Interception> {
+        let error = error.get_ref()?.downcast_ref::<TlsError>()?;
+        let evidence = match error {
+            TlsError::InvalidCertificate(why) => {
+                let issuer = self.verifier.issuer.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let issuer = issuer.unwrap_or_else(|| "an unknown issuer".into());
+                match why {
+                    CertificateError::UnknownIssuer => format!(
+                        "the certificate shown for {host} is signed by {issuer}, which this machine does not trust"
+                    ),
+                    why => {
+                        format!("the certificate shown for {host}, signed by {issuer}, is not good: {why}")
+                    }
+                }
+            }
+            TlsError::NoApplicationProtocol
+            | TlsError::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+                return Some(Interception::protocol_lost(host));
+            }
+            TlsError::PeerIncompatible(_) | TlsError::AlertReceived(AlertDescription::ProtocolVersion) => {
+                format!("whoever answers for {host} does not speak TLS 1.3")
+            }
+            TlsError::InvalidMessage(_) => format!("whoever answers for {host} does not speak TLS"),
+            _ => return None,
+        };
+        Some(Interception { host: host.to_owned(), evidence })
+    }
+}
+
+/// The one crypto provider of this project.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// A verifier for these roots.
+pub(crate) fn verifier(
+    roots: &Roots,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, RootsError> {
+    let system = |extra| {
+        rustls_platform_verifier::Verifier::new_with_extra_roots(extra, provider.clone())
+            .map(|verifier| Arc::new(verifier) as Arc<dyn ServerCertVerifier>)
+    };
+    match roots {
+        Roots::System => Ok(system(Vec::new())?),
+        Roots::SystemAnd(file) => Ok(system(certificates(file)?)?),
+        Roots::Only(file) => {
+            let mut store = RootCertStore::empty();
+            for certificate in certificates(file)? {
+                store.add(certificate)?;
+            }
+            Ok(WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone()).build()?)
+        }
+    }
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, RootsError> {
+    let failed = |source| RootsError::File { file: file.to_owned(), source };
+    let all = CertificateDer::pem_file_iter(file).map_err(failed)?;
+    let all = all.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    if all.is_empty() { Err(RootsError::Empty(file.to_owned())) } else { Ok(all) }
+}
+
+/// Remembers who signed a certificate that was refused, to name the box that intercepts.
+struct NotingVerifier {
+    inner: Arc<dyn ServerCertVerifier>,
+    issuer: Mutex<Option<String>>,
+}
+
+impl fmt::Debug for NotingVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NotingVerifier")
+    }
+}
+
+impl ServerCertVerifier for NotingVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        let verdict =
+            self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        if verdict.is_err() {
+            *self.issuer.lock().unwrap_or_else(PoisonError::into_inner) = issuer_of(end_entity);
+        }
+        verdict
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.inner.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.inner.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+/// The issuer's name, without what could disturb a terminal.
+fn issuer_of(certificate: &CertificateDer<'_>) -> Option<String> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    let text = parsed.issuer().to_string();
+    let text: String = text.chars().filter(|letter| !letter.is_control()).take(200).collect();
+    Some(format!("`{text}`"))
+}

@@ -1,0 +1,190 @@
+//! What a client tells its person.
+//!
+//! Events travel over a bounded channel and are never waited for: when the reader is slow, events are
+//! dropped and counted, and traffic goes on.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use http::{Method, StatusCode};
+use tokio::sync::mpsc;
+
+/// How many events may wait for the reader.
+const WAITING_MAX: usize = 1024;
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A connection to the edge is being made.
+    Connecting {
+        /// Counts from 1 since the last time the link stood.
+        attempt: u32,
+        /// What is dialled.
+        address: String,
+    },
+    /// This edge was seen for the first time and is known from now on.
+    KnownEdgeAdded {
+        /// The edge's name.
+        host: String,
+        /// Its identity's fingerprint, `SHA256:…`.
+        fingerprint: String,
+    },
+    /// The tunnel stands.
+    Connected {
+        /// The public URLs, in the order of the names.
+        urls: Vec<String>,
+        /// How the edge was reached: `direct 203.0.113.7:443` or `proxy …`.
+        via: String,
+        /// The time of one round trip, as the TCP handshake measured it.
+        rtt: Duration,
+        /// How many lanes may be opened.
+        lanes_max: u16,
+        /// Whether it is the first time in this run.
+        first: bool,
+        /// How long the machine outlives its last session; `None` is for ever.
+        idle_after: Option<Duration>,
+        /// The edge's program and version.
+        edge_agent: String,
+    },
+    /// A tunnel that stood is gone.
+    Lost {
+        /// Why, in a few words.
+        why: String,
+        /// When the next attempt is made.
+        retry_in: Duration,
+    },
+    /// An attempt to connect failed.
+    Failed {
+        /// Why, with causes.
+        why: String,
+        /// When the next attempt is made.
+        retry_in: Duration,
+    },
+    /// The edge refused for now.
+    Refused {
+        /// The edge's sentence.
+        why: String,
+        /// When the next attempt is made.
+        retry_in: Duration,
+    },
+    /// The machine woke up, or its network changed: the link is being renewed.
+    Renewing {
+        /// Why, in a few words.
+        why: &'static str,
+    },
+    /// A request came through the tunnel and is over.
+    Exchange(Finished),
+    /// The edge answered a visitor by itself.
+    AnsweredAtEdge {
+        /// The name that the visitor asked for.
+        host: String,
+        /// The request's method.
+        method: String,
+        /// The path without the query.
+        path: String,
+        /// The status of the answer.
+        status: u16,
+        /// How long the request was with the edge.
+        took: Duration,
+        /// Why, in a few words.
+        reason: String,
+    },
+    /// So many [`Self::AnsweredAtEdge`] were left out by the edge.
+    Skipped {
+        /// How many.
+        count: u64,
+    },
+    /// When the machine would end if this session ended now.
+    IdleEnds {
+        /// From now; `None` is never.
+        after: Option<Duration>,
+    },
+    /// A sentence of the edge for the person.
+    Notice {
+        /// The sentence.
+        text: String,
+    },
+    /// The client is leaving; requests under way are finished.
+    Leaving {
+        /// How many requests are under way.
+        in_flight: usize,
+    },
+}
+
+/// A request that came through the tunnel, and how it ended.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// When it came.
+    pub at: SystemTime,
+    /// Its method; `GET` for a WebSocket.
+    pub method: Method,
+    /// The visitor's host.
+    pub host: String,
+    /// The path without the query.
+    pub path: String,
+    /// The status of the answer; `None` when the visitor left before there was one.
+    pub status: Option<StatusCode>,
+    /// Whether the answer was made here, since the upstream gave none.
+    pub failed: bool,
+    /// From the request's head to the answer's head, or to the end where there was none.
+    pub took: Duration,
+    /// Bytes of the answer's body that went out.
+    pub bytes: u64,
+    /// Whether the answer went out whole.
+    pub whole: bool,
+    /// Whether it became a WebSocket or another upgraded protocol.
+    pub upgrade: bool,
+}
+
+/// Where events go; clones share the channel.
+#[derive(Clone, Debug)]
+pub struct EventSink {
+    sender: mpsc::Sender<Event>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl EventSink {
+    /// A sink and its reader.
+    #[must_use]
+    pub fn channel() -> (Self, mpsc::Receiver<Event>) {
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        (Self { sender, dropped: Arc::default() }, receiver)
+    }
+
+    /// How many events were dropped so far, since the reader was slow.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Tells an event, or drops it when the channel is full.
+    pub(crate) fn tell(&self, event: Event) {
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.sender.try_send(event) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_reader_loses_events_and_nobody_waits() {
+        let (sink, mut reader) = EventSink::channel();
+        for count in 0..WAITING_MAX as u64 + 5 {
+            sink.tell(Event::Skipped { count });
+        }
+        assert_eq!(sink.dropped(), 5);
+        assert!(matches!(reader.try_recv(), Ok(Event::Skipped { count: 0 })));
+        drop(reader);
+        sink.tell(Event::Skipped { count: 0 });
+        assert_eq!(sink.dropped(), 5);
+    }
+}

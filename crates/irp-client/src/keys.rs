@@ -1,0 +1,4 @@
+//! People's keys: SSH ed25519 keys in files, or held by an ssh-agent.
+
+pub mod agent;
+pub mod file;

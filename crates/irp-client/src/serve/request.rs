@@ -1,0 +1,150 @@
+//! From the edge's request to the upstream's: pure header work.
+
+use http::{
+    HeaderMap, HeaderValue, Request, Uri, Version,
+    header::{self, Entry},
+    request::Parts,
+};
+use irp_wire::headers::{FAILURE, UPGRADE};
+
+use crate::HostHeader;
+
+/// How the upstream is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speak {
+    Http1,
+    Http2,
+}
+
+/// Turns the head of a request that came through the tunnel into the one for the upstream.
+///
+/// `own_host` is the upstream's name for itself, `secure` says whether it is reached by TLS.
+pub(super) fn for_upstream(
+    parts: &mut Parts,
+    speak: Speak,
+    choice: &HostHeader,
+    own_host: &HeaderValue,
+    secure: bool,
+) {
+    let visitors = parts.uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
+    let visitors = visitors.or_else(|| parts.headers.get(header::HOST).cloned());
+    let host = match choice {
+        HostHeader::Preserve => visitors.unwrap_or_else(|| own_host.clone()),
+        HostHeader::Rewrite => own_host.clone(),
+        HostHeader::Fixed(host) => host.clone(),
+    };
+    remove_internal(&mut parts.headers);
+    join_cookies(&mut parts.headers);
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    match speak {
+        Speak::Http1 => {
+            parts.version = Version::HTTP_11;
+            parts.uri = path.parse().unwrap_or_default();
+            // It speaks of this hop alone, and HTTP/1.1 would want it named in `Connection`.
+            parts.headers.remove(header::TE);
+            parts.headers.insert(header::HOST, host);
+        }
+        Speak::Http2 => {
+            parts.version = Version::HTTP_2;
+            parts.headers.remove(header::HOST);
+            parts.uri = Uri::builder()
+                .scheme(if secure { "https" } else { "http" })
+                .authority(host.as_bytes())
+                .path_and_query(path)
+                .build()
+                .unwrap_or_default();
+        }
+    }
+}
+
+/// Removes the headers by which edge and client talk to each other. The only place that decides this for
+/// requests: an edge's later headers for the upstream itself stay.
+fn remove_internal(headers: &mut HeaderMap) {
+    headers.remove(UPGRADE);
+    headers.remove(FAILURE);
+}
+
+/// HTTP/2 may cut cookies into several fields, HTTP/1.1 may not (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let Entry::Occupied(cookies) = headers.entry(header::COOKIE) else {
+        return;
+    };
+    let mut all = cookies.iter();
+    if let (Some(first), Some(_)) = (all.next(), all.next()) {
+        let mut joined = first.as_bytes().to_vec();
+        for crumb in cookies.iter().skip(1) {
+            joined.extend_from_slice(b"; ");
+            joined.extend_from_slice(crumb.as_bytes());
+        }
+        if let Ok(joined) = HeaderValue::from_bytes(&joined) {
+            headers.insert(header::COOKIE, joined);
+        }
+    }
+}
+
+/// Whether a request is gRPC, which needs HTTP/2 on every leg. gRPC-Web does not.
+pub(super) fn is_grpc<B>(request: &Request<B>) -> bool {
+    let kind = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let rest = kind.and_then(|kind| kind.strip_prefix(b"application/grpc"));
+    rest.is_some_and(|rest| rest.is_empty() || matches!(rest[0], b'+' | b';'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(uri: &str, headers: &[(&'static str, &'static str)]) -> Parts {
+        let mut request = Request::get(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn translated(choice: &HostHeader, speak: Speak) -> Parts {
+        let headers = [
+            ("te", "trailers"),
+            ("cookie", "a=1"),
+            ("cookie", "b=2"),
+            ("irp-upgrade", "websocket"),
+            ("irp-failure", "refused"),
+            ("irp-verified", "slack"),
+        ];
+        let mut parts = head("https://alice.example/a%20b?c=%2F", &headers);
+        let own = HeaderValue::from_static("localhost:3000");
+        for_upstream(&mut parts, speak, choice, &own, false);
+        parts
+    }
+
+    #[test]
+    fn http1_gets_origin_form_one_cookie_and_the_chosen_host() {
+        let parts = translated(&HostHeader::Preserve, Speak::Http1);
+        assert_eq!(parts.uri, "/a%20b?c=%2F");
+        assert_eq!(parts.headers[header::HOST], "alice.example");
+        assert_eq!(parts.headers[header::COOKIE], "a=1; b=2");
+        assert_eq!(parts.headers.get_all(header::COOKIE).iter().count(), 1);
+        assert!(!parts.headers.contains_key(header::TE));
+        assert!(!parts.headers.contains_key("irp-upgrade") && !parts.headers.contains_key("irp-failure"));
+        assert_eq!(parts.headers["irp-verified"], "slack");
+
+        let rewritten = translated(&HostHeader::Rewrite, Speak::Http1);
+        assert_eq!(rewritten.headers[header::HOST], "localhost:3000");
+        let fixed = HostHeader::Fixed(HeaderValue::from_static("app.test"));
+        assert_eq!(translated(&fixed, Speak::Http1).headers[header::HOST], "app.test");
+    }
+
+    #[test]
+    fn http2_gets_an_authority_and_keeps_te() {
+        let parts = translated(&HostHeader::Preserve, Speak::Http2);
+        assert_eq!(parts.uri, "http://alice.example/a%20b?c=%2F");
+        assert!(!parts.headers.contains_key(header::HOST));
+        assert_eq!(parts.headers[header::TE], "trailers");
+    }
+
+    #[test]
+    fn grpc_is_told_from_grpc_web() {
+        let grpc = |kind| is_grpc(&Request::post("/").header("content-type", kind).body(()).unwrap());
+        assert!(grpc("application/grpc") && grpc("application/grpc+proto") && grpc("application/grpc;x=1"));
+        assert!(!grpc("application/grpc-web") && !grpc("application/json"));
+    }
+}
