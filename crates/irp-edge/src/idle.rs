@@ -1,1 +1,0 @@
-//! The idle timer: when nobody has been connected for long enough, the machine ends.
