@@ -6,6 +6,7 @@
 //! extensions of the response.
 
 pub mod pool;
+pub mod sshd;
 
 use std::sync::Arc;
 
