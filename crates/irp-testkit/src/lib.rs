@@ -12,6 +12,7 @@
 
 pub mod acme;
 pub mod authority;
+pub mod canned_ca;
 pub mod descriptors;
 pub mod dns;
 pub mod memory;

@@ -43,6 +43,9 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(8 * 24 * 3600);
 /// Attempts that are remembered at most; the oldest are forgotten first.
 const REMEMBERED: usize = 400;
 
+/// How many characters of an error are remembered.
+const ERROR_KEPT: usize = 300;
+
 /// Names one attempt. Random, so that processes which share the history never name two alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptId(pub u64);
@@ -63,6 +66,12 @@ struct Attempt {
     #[serde(with = "unix")]
     at: SystemTime,
     step: Step,
+    /// How often a process has seen it fail; one that was killed saw nothing.
+    #[serde(default)]
+    failures: usize,
+    /// With what it failed last, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
     /// Until when the authority wants to be left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retry_after: Option<RetryAfter>,
@@ -102,9 +111,9 @@ pub enum Permit {
 /// Why an attempt has to wait.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Why {
-    /// So many attempts failed in a row.
-    #[error("{0} attempts have failed; the pauses between them grow")]
-    Failures(usize),
+    /// So many attempts failed in a row, the last one with this error.
+    #[error("{1} (failed {0} times in a row; the pauses grow)")]
+    Failures(usize, String),
     /// This name was validated in vain too often.
     #[error("the validation of {0} has failed {FAILED_PER_HOUR} times within an hour")]
     Validations(String),
@@ -123,14 +132,33 @@ impl History {
         let set = names.as_slice();
         let waits =
             [self.retry_after(set), self.certificates(set), self.validations(set), self.failures(set)];
-        let longest = waits.into_iter().flatten().filter(|(until, _)| *until > now).max();
-        longest.map_or(Permit::Now, |(until, why)| Permit::Wait { until, why })
+        longest(waits, now)
+    }
+
+    /// Whether what attempt `id` had the authority issue may be fetched at `now`. That costs nothing, so only
+    /// earlier failures to fetch it and the authority's own wish keep it up.
+    #[must_use]
+    pub fn permit_fetching(&self, id: AttemptId, names: &Names, now: SystemTime) -> Permit {
+        let failed = self.attempts.iter().find(|attempt| attempt.id == id && attempt.failures > 0);
+        let pause = failed.map(|attempt| {
+            (attempt.at + pause(attempt.failures, attempt.id), why_failed(attempt.failures, attempt))
+        });
+        let waits = [self.retry_after(names.as_slice()), pause];
+        longest(waits, now)
     }
 
     /// Writes down that an attempt begins.
     pub fn begin(&mut self, id: AttemptId, names: &Names, now: SystemTime) {
         let names = names.as_slice().to_vec();
-        self.attempts.push(Attempt { id, names, at: now, step: Step::Begun, retry_after: None });
+        self.attempts.push(Attempt {
+            id,
+            names,
+            at: now,
+            step: Step::Begun,
+            failures: 0,
+            error: None,
+            retry_after: None,
+        });
     }
 
     /// Writes down how far the attempt has come. One that was forgotten is not remembered again.
@@ -139,6 +167,15 @@ impl History {
             && attempt.step <= step
         {
             attempt.step = step;
+            attempt.at = now;
+        }
+    }
+
+    /// Writes down that the attempt has failed, for now, and with what; of that the beginning is kept.
+    pub fn fail(&mut self, id: AttemptId, error: &str, now: SystemTime) {
+        if let Some(attempt) = self.find(id) {
+            attempt.failures += 1;
+            attempt.error = Some(error.chars().take(ERROR_KEPT).collect());
             attempt.at = now;
         }
     }
@@ -202,11 +239,26 @@ impl History {
         let own = self.attempts.iter().rev().filter(|attempt| attempt.names == set);
         let failed: Vec<_> = own.take_while(|attempt| attempt.step < Step::Issued).collect();
         let last = failed.iter().max_by_key(|attempt| attempt.at)?;
-        let pause = PAUSES[failed.len().min(PAUSES.len()) - 1];
-        // The id is random and stays: the jitter is the same each time it is asked for.
-        let jitter = (pause / 5).mul_f64(f64::from((last.id.0 % 1024) as u32) / 1024.0);
-        Some((last.at + pause + jitter, Why::Failures(failed.len())))
+        Some((last.at + pause(failed.len(), last.id), why_failed(failed.len(), last)))
     }
+}
+
+/// How long to wait after so many failures, the last of which was `id`. The id is random and stays, so the
+/// jitter is the same each time it is asked for.
+fn pause(failures: usize, id: AttemptId) -> Duration {
+    let pause = PAUSES[failures.clamp(1, PAUSES.len()) - 1];
+    let place = u16::try_from(id.0 % 1024).unwrap_or(0);
+    pause + (pause / 5).mul_f64(f64::from(place) / 1024.0)
+}
+
+fn why_failed(failures: usize, last: &Attempt) -> Why {
+    let error = last.error.clone().unwrap_or_else(|| "the last attempt was broken off".to_owned());
+    Why::Failures(failures, error)
+}
+
+fn longest<const N: usize>(waits: [Option<(SystemTime, Why)>; N], now: SystemTime) -> Permit {
+    let longest = waits.into_iter().flatten().filter(|(until, _)| *until > now).max();
+    longest.map_or(Permit::Now, |(until, why)| Permit::Wait { until, why })
 }
 
 /// When fewer than `limit` of `times` are within the last `window`; `None` when there never were as many.

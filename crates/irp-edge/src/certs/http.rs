@@ -26,13 +26,19 @@ use instant_acme::{BodyWrapper, BytesResponse, HttpClient};
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs as crypto};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::timeout,
+};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::clock::Clock;
 
 /// A request that has no whole answer by then has failed.
 pub const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+
+/// An address that does not answer by then is given up for the next one.
+pub const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The largest answer: a certificate chain has some 5 KiB, the largest directory less.
 pub const MAX_ANSWER: usize = 512 * 1024;
@@ -125,7 +131,7 @@ enum CallError {
     NotHttps(String),
     #[error("no connection to {0}")]
     Connect(String, #[source] io::Error),
-    #[error("no HTTP with {0}")]
+    #[error("no answer from {0}")]
     Http(String, #[source] hyper::Error),
     #[error("no whole answer from {0}")]
     Body(String, #[source] Box<dyn std::error::Error + Send + Sync>),
@@ -160,28 +166,29 @@ impl Shared {
         if let Ok(value) = HeaderValue::from_str(&authority) {
             parts.headers.insert(header::HOST, value);
         }
-        let mut request = Request::from_parts(parts, Full::new(body.to_bytes()));
+        let request = Request::from_parts(parts, Full::new(body.to_bytes()));
 
         let rested = self.resting.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut connection) = rested.filter(|connection| connection.authority == authority)
             // Looks whether the authority has closed it meanwhile.
             && (&mut connection.driver).now_or_never().is_none()
         {
-            match self.exchange(connection, request).await {
+            match self.exchange(connection, request.clone()).await {
                 Ok(response) => return Ok(response),
-                // Only a request of which nothing was sent may be repeated: an order must not be made twice.
-                Err((_, Some(unsent))) => request = unsent,
-                Err((error, None)) => return Err(error),
+                // An authority closes what rests too long, perhaps just now. Should it have seen the request all
+                // the same: its nonce is good for once only, so nothing is done twice by these bytes.
+                Err(CallError::Http(..)) => {}
+                Err(error) => return Err(error),
             }
         }
         let connection = self.connect(authority, host, port).await?;
-        self.exchange(connection, request).await.map_err(|(error, _)| error)
+        self.exchange(connection, request).await
     }
 
     async fn connect(&self, authority: String, host: String, port: u16) -> Result<Connection, CallError> {
         let failed = |error| CallError::Connect(authority.clone(), error);
         let name = ServerName::try_from(host.clone()).map_err(|error| failed(io::Error::other(error)))?;
-        let tcp = TcpStream::connect((host.as_str(), port)).await.map_err(failed)?;
+        let tcp = reach(&host, port).await.map_err(failed)?;
         tcp.set_nodelay(true).map_err(failed)?;
         let tls = self.tls.connect(name, tcp).await.map_err(failed)?;
         let (sender, driver) = http1::handshake(TokioIo::new(tls))
@@ -190,22 +197,19 @@ impl Shared {
         Ok(Connection { authority, sender, driver: Box::pin(driver) })
     }
 
-    /// One request and its whole answer. The connection rests afterwards if it can be used again. A request that
-    /// was not sent comes back with the error.
+    /// One request and its whole answer. The connection rests afterwards if it can be used again.
     async fn exchange(
         &self,
         connection: Connection,
         request: Request<Full<Bytes>>,
-    ) -> Result<Response<Full<Bytes>>, (CallError, Option<Request<Full<Bytes>>>)> {
+    ) -> Result<Response<Full<Bytes>>, CallError> {
         let Connection { authority, mut sender, mut driver } = connection;
         let answer = async {
-            let response = sender.try_send_request(request).await.map_err(|mut error| {
-                let unsent = error.take_message();
-                (CallError::Http(authority.clone(), error.into_error()), unsent)
-            })?;
+            let response = sender.send_request(request).await;
+            let response = response.map_err(|error| CallError::Http(authority.clone(), error))?;
             let (parts, body) = response.into_parts();
             let body = Limited::new(body, MAX_ANSWER).collect().await;
-            let body = body.map_err(|error| (CallError::Body(authority.clone(), error), None))?;
+            let body = body.map_err(|error| CallError::Body(authority.clone(), error))?;
             Ok(Response::from_parts(parts, Full::new(body.to_bytes())))
         };
         let (result, open) = match select(Box::pin(answer), driver.as_mut()).await {
@@ -230,6 +234,19 @@ impl Shared {
             *latest = (*latest).max(Some(until));
         }
     }
+}
+
+/// Tries one address after the other, so that one which swallows packets does not use up all the time.
+async fn reach(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in lookup_host((host, port)).await? {
+        match timeout(CONNECTED_WITHIN, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = error,
+            Err(_) => last = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(last)
 }
 
 fn target(uri: &Uri) -> Result<(String, String, u16), CallError> {

@@ -1,36 +1,37 @@
 //! The driver: keeps one certificate in the listener's table, for as long as the edge runs.
 //!
 //! Each turn looks into the store, serves what is good there, and orders when nothing is, or when renewal is
-//! due. Nothing is decided here: [`renew`](super::renew) says when, [`budget`](super::budget) says whether,
-//! [`order`](super::order) knows how.
+//! due. Nothing is decided here: [`renew`] says when, [`budget`](super::budget) says whether,
+//! `order` knows how.
+
+mod ordering;
 
 use std::{
-    pin::pin,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use aws_lc_rs::{digest, rand};
-use instant_acme::{Account, CertificateIdentifier};
+use instant_acme::CertificateIdentifier;
 use secrecy::SecretString;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    account::{self, AccountError},
-    budget::{AttemptId, Permit},
+    account,
     chain::Certificate,
     clock::Clock,
     config::AcmeConfig,
     file_store::hex,
     http::{DirectoryClient, RootsError},
     lease::{self, Acquired, Lease},
-    ledger::Ledger,
-    order::{self, Desk, Drawers, Kept, OrderError},
+    order::{Drawers, Kept},
     renew::{self, Window},
     resolver::Certificates,
-    store::{BlobName, Store, StoreError, When},
+    store::{BlobName, Store, StoreError},
 };
+
+use ordering::Ordered;
 
 /// How soon a store that failed is tried again.
 const STORE_AGAIN_AFTER: Duration = Duration::from_secs(30);
@@ -178,13 +179,18 @@ impl Keeper {
         if let Some(at) = self.rest().await {
             return (at, lease);
         }
+        match self.held_back().await {
+            Ok(None) => {}
+            Ok(Some((until, why))) => return (self.wait(until, why), lease),
+            Err(error) => return (self.wait_for_store(&error), lease),
+        }
         let next = match self.order(&mut lease, stop).await {
             Ok(Ordered::Certificate(certificate)) => {
                 self.serve(certificate, Source::Ordered);
                 self.clock.now()
             }
             Ok(Ordered::NotYet { until, why }) => self.wait(until, why),
-            Err(Failed::Store(error)) => self.wait_for_store(&error),
+            Err(error) => self.wait_for_store(&error),
         };
         (next, lease)
     }
@@ -275,164 +281,6 @@ impl Keeper {
         }
     }
 
-    /// Orders under the lease, if that is allowed.
-    async fn order(&mut self, lease: &mut Lease, stop: &CancellationToken) -> Result<Ordered, Failed> {
-        self.report(Status::Ordering { serving_until: self.serving_until() });
-        if let Some(certificate) = self.resume(lease, stop).await? {
-            return Ok(Ordered::Certificate(certificate));
-        }
-        let id = AttemptId(random());
-        let now = self.clock.now();
-        let permit = self
-            .ledger()
-            .update(now, |history| {
-                let permit = history.permit(&self.config.names, now);
-                if permit == Permit::Now {
-                    history.begin(id, &self.config.names, now);
-                }
-                permit
-            })
-            .await?;
-        if let Permit::Wait { until, why } = permit {
-            return Ok(Ordered::NotYet { until, why: why.to_string() });
-        }
-        match self.attempt(id, lease, stop).await {
-            Ok(certificate) => Ok(Ordered::Certificate(certificate)),
-            Err(error) => self.remember(id, error).await,
-        }
-    }
-
-    /// Fetches what an earlier process had ordered and not got. This makes no new order, so it needs no permit.
-    async fn resume(
-        &self,
-        lease: &mut Lease,
-        stop: &CancellationToken,
-    ) -> Result<Option<Certificate>, Failed> {
-        if !order::is_issuing(&*self.store, &self.drawers).await? {
-            return Ok(None);
-        }
-        let account = match account::open(&*self.store, &self.drawers.account, &self.http).await {
-            Ok(Some(account)) => account,
-            Ok(None) => return Ok(None),
-            Err(AccountError::Store(error)) => return Err(error.into()),
-            // The attempt that follows meets the same and remembers it.
-            Err(_) => return Ok(None),
-        };
-        let halt = stop.child_token();
-        let desk = self.desk(&account, &halt);
-        match self.under_lease(desk.resume(), lease, &halt).await {
-            Ok(certificate) => Ok(certificate),
-            Err(OrderError::Store(error)) => Err(error.into()),
-            Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "an earlier order cannot be completed yet"
-                );
-                Ok(None)
-            }
-        }
-    }
-
-    async fn attempt(
-        &self,
-        id: AttemptId,
-        lease: &mut Lease,
-        stop: &CancellationToken,
-    ) -> Result<Certificate, OrderError> {
-        let halt = stop.child_token();
-        let replaces = self.serving.as_ref().map(|(certificate, _)| certificate.leaf());
-        let work = async {
-            let account = self.account().await?;
-            match self.desk(&account, &halt).obtain(id, replaces).await {
-                // The authority has forgotten the account, as test ones do: one more, and once again.
-                Err(error) if error.is_account_unknown() => {
-                    self.store.delete(&self.drawers.account, When::Always).await.map(|_| ())?;
-                    let account = self.account().await?;
-                    self.desk(&account, &halt).obtain(id, replaces).await
-                }
-                other => other,
-            }
-        };
-        self.under_lease(work, lease, &halt).await
-    }
-
-    async fn account(&self) -> Result<Account, AccountError> {
-        account::open_or_create(&*self.store, &self.drawers.account, &self.config, &self.http).await
-    }
-
-    /// Does `work` while the lease is extended; `halt` calls it off when the lease is lost.
-    async fn under_lease<T>(
-        &self,
-        work: impl Future<Output = Result<T, OrderError>>,
-        lease: &mut Lease,
-        halt: &CancellationToken,
-    ) -> Result<T, OrderError> {
-        let mut work = pin!(work);
-        let mut held_until = self.clock.now() + lease::LASTS;
-        loop {
-            let extend_at = self.clock.now() + lease::EXTENDED_EVERY;
-            tokio::select! {
-                result = &mut work => return result,
-                () = self.clock.sleep_until(extend_at) => {}
-            }
-            let now = self.clock.now();
-            match lease.extend(&*self.store, now).await {
-                Ok(true) => held_until = now + lease::LASTS,
-                // It may still be ours; the next extension will tell, unless that comes too late.
-                Err(_) if now + lease::EXTENDED_EVERY < held_until => {}
-                Ok(false) | Err(_) => {
-                    tracing::warn!("the lease is lost; the order is called off");
-                    halt.cancel();
-                }
-            }
-        }
-    }
-
-    /// Writes down what became of the attempt, and says when the next one may be.
-    async fn remember(&self, id: AttemptId, error: OrderError) -> Result<Ordered, Failed> {
-        let now = self.clock.now();
-        let refused_until = self.http.take_refusal();
-        let called_off = matches!(error, OrderError::CalledOff);
-        tracing::warn!(
-            names = %self.config.names,
-            error = &error as &dyn std::error::Error,
-            "no certificate this time"
-        );
-        let permit = self
-            .ledger()
-            .update(now, |history| {
-                if called_off {
-                    history.call_off(id);
-                }
-                if let Some(until) = refused_until {
-                    history.refuse(id, until, now);
-                }
-                history.permit(&self.config.names, now)
-            })
-            .await?;
-        let until = match permit {
-            Permit::Now => now + LOOK_EVERY,
-            Permit::Wait { until, .. } => until,
-        };
-        Ok(Ordered::NotYet { until, why: in_full(&error) })
-    }
-
-    fn desk<'a>(&'a self, account: &'a Account, halt: &'a CancellationToken) -> Desk<'a> {
-        Desk {
-            store: &*self.store,
-            drawers: &self.drawers,
-            account,
-            names: &self.config.names,
-            challenge: &self.config.challenge,
-            clock: &self.clock,
-            stop: halt,
-        }
-    }
-
-    fn ledger(&self) -> Ledger<'_> {
-        Ledger { store: &*self.store, name: &self.drawers.attempts }
-    }
-
     fn serving_until(&self) -> Option<SystemTime> {
         self.serving.as_ref().map(|(certificate, _)| certificate.life().not_after)
     }
@@ -454,22 +302,6 @@ impl Keeper {
             *current = status;
             changed
         });
-    }
-}
-
-enum Ordered {
-    Certificate(Certificate),
-    NotYet { until: SystemTime, why: String },
-}
-
-/// What ends a turn without an attempt having failed.
-enum Failed {
-    Store(StoreError),
-}
-
-impl From<StoreError> for Failed {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
     }
 }
 

@@ -47,10 +47,18 @@ async fn a_restart_loop_whose_validation_fails_stays_under_five_an_hour() {
 async fn what_failed_and_why_is_told() {
     let authority = Authority::start(PebbleOptions::default()).await;
     let config = authority.config(&["alice.irp.test"], Challenge::Dns01(Arc::new(DeadZone)));
-    let mut edge = Running::start(config, authority.store());
+    let mut edge = Running::start(config.clone(), authority.store());
     let (_, why) = edge.waiting().await;
     assert!(why.contains("could not validate alice.irp.test"), "{why}");
     assert!(edge.certificates.is_empty());
+    edge.stop().await;
+
+    // A restart knows it, too, and asks nobody.
+    let orders = authority.pebble.orders();
+    let mut edge = Running::start(config, authority.store());
+    let (_, why) = edge.waiting().await;
+    assert!(why.contains("could not validate alice.irp.test"), "{why}");
+    assert_eq!(authority.pebble.orders(), orders);
     edge.stop().await;
 }
 
@@ -169,6 +177,25 @@ fn a_clock_that_was_wrong_does_not_block_for_ever() {
     history.settle(now);
     let Permit::Wait { until, .. } = history.permit(&names, now) else { panic!("forgotten") };
     assert!(until <= now + 8 * 24 * HOUR);
+}
+
+#[test]
+fn what_was_issued_may_be_fetched_at_once_unless_that_failed() {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    let (id, names) = (AttemptId(0), Names::new(["a.example"]).unwrap());
+    let mut history = History::default();
+    history.begin(id, &names, now);
+    history.advance(id, Step::Issuing, now);
+    assert_eq!(history.permit_fetching(id, &names, now), Permit::Now);
+    history.fail(id, "no answer", now);
+    let Permit::Wait { until, why } = history.permit_fetching(id, &names, now) else { panic!("no pause") };
+    assert_eq!(until, now + MINUTE);
+    assert!(why.to_string().starts_with("no answer"), "{why}");
+    assert_eq!(history.permit_fetching(id, &names, until), Permit::Now);
+    history.refuse(id, now + HOUR, now);
+    assert!(
+        matches!(history.permit_fetching(id, &names, until), Permit::Wait { until, .. } if until == now + HOUR)
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod caddy;
 mod limits;
 mod local;
 mod pebble;
+mod renewal;
 mod resume;
 mod serving;
 mod sharing;
