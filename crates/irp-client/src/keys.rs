@@ -2,3 +2,4 @@
 
 pub mod agent;
 pub mod file;
+mod ssh_data;

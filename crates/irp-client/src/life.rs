@@ -3,6 +3,7 @@
 use std::{
     error::Error,
     net::SocketAddr,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -12,7 +13,7 @@ use irp_wire::{
     hello::{HELLO_TIMEOUT, HelloError, Refusal, Request, Welcome, open_control},
     tasks::Tasks,
 };
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -261,24 +262,36 @@ impl Life {
         shutdown: &CancellationToken,
     ) -> Renewed {
         self.events.tell(Event::Renewing { why: change.why() });
-        let attempted = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => return Renewed::Not,
-            attempted = self.attempt() => attempted,
-            end = session.ended() => return Renewed::Ended(end),
-        };
-        match attempted {
-            Ok((dialled, welcome)) => {
-                let new = self.begin(dialled, welcome);
-                weather.look_towards(Some(new.peer));
-                Renewed::By(new)
+        for _ in 0..RENEWALS_MAX {
+            let attempted = {
+                let mut attempting = pin!(Box::pin(self.attempt()));
+                tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => return Renewed::Not,
+                    attempted = &mut attempting => attempted,
+                    // Dead as expected: the attempt under way is the way back.
+                    end = session.ended() => match (attempting.await, end) {
+                        (Ok(made), End::Broken(_)) => Ok(made),
+                        (_, end) => return Renewed::Ended(end),
+                    }
+                }
+            };
+            match attempted {
+                Ok((dialled, welcome)) => {
+                    let new = self.begin(dialled, welcome);
+                    weather.look_towards(Some(new.peer));
+                    return Renewed::By(new);
+                }
+                Err(error) => tracing::debug!(%error, "the link could not be renewed"),
             }
-            Err(error) => {
-                // The old link may be good after all; its pings decide.
-                tracing::debug!(%error, "the link could not be renewed");
-                Renewed::Not
+            tokio::select! {
+                () = shutdown.cancelled() => return Renewed::Not,
+                () = sleep(RENEWAL_PAUSE) => {}
+                end = session.ended() => return Renewed::Ended(end),
             }
         }
+        // The old link may be good after all; its pings decide.
+        Renewed::Not
     }
 
     fn over(&self, end: End, since: Instant) -> Result<Turn, RunError> {
@@ -295,6 +308,10 @@ impl Life {
         }
     }
 }
+
+/// How often a link is renewed before its own pings have the last word, and the time between.
+const RENEWALS_MAX: u32 = 5;
+const RENEWAL_PAUSE: Duration = Duration::from_millis(500);
 
 /// What became of the wish for a new session.
 enum Renewed {

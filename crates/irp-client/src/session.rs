@@ -192,7 +192,7 @@ async fn serve(
             () = sleep_until(deadline) => {}
         }
         // The control stream is a request under way too; it must end before GOAWAY can complete.
-        drop(to_edge);
+        to_edge.close();
         lanes.close();
         connection.as_mut().graceful_shutdown();
         let _ = timeout(CLOSE_TIMEOUT, connection).await;

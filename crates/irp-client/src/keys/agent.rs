@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use super::ssh_data::{Damaged, Reader, put_string};
 use irp_wire::key::{KEY_TYPE, PublicKey, SignError, Signer, Signing};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -190,36 +191,40 @@ async fn ask(mut io: impl AsyncRead + AsyncWrite + Unpin, question: &[u8]) -> Re
     if answer[0] == FAILURE { Err(AgentError::Refused) } else { Ok(answer) }
 }
 
-fn put_string(to: &mut Vec<u8>, bytes: &[u8]) {
-    to.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
-    to.extend_from_slice(bytes);
-}
-
 fn plain(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().filter(|letter| !letter.is_control()).take(200).collect()
 }
 
-/// Reads the data types of RFC 4251, section 5.
-struct Reader<'a>(&'a [u8]);
+impl From<Damaged> for AgentError {
+    fn from(_: Damaged) -> Self {
+        Self::Format
+    }
+}
 
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Result<&'a [u8], AgentError> {
-        let (taken, rest) = self.0.split_at_checked(count).ok_or(AgentError::Format)?;
-        self.0 = rest;
-        Ok(taken)
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_answer_is_longer_than_the_limit() {
+        let (here, mut there) = duplex(16);
+        let server = async {
+            let mut question = [0; 5];
+            there.read_exact(&mut question).await.unwrap();
+            assert_eq!(question, [0, 0, 0, 1, REQUEST_IDENTITIES]);
+            there.write_u32(u32::MAX).await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(ask(here, &[REQUEST_IDENTITIES]), server);
+        assert!(matches!(answer, Err(AgentError::Format)));
     }
 
-    fn byte(&mut self) -> Result<u8, AgentError> {
-        self.take(1).map(|bytes| bytes[0])
-    }
-
-    fn number(&mut self) -> Result<u32, AgentError> {
-        let bytes = self.take(4)?;
-        Ok(u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
-    }
-
-    fn string(&mut self) -> Result<&'a [u8], AgentError> {
-        let length = self.number()? as usize;
-        self.take(length)
+    #[tokio::test]
+    async fn a_failure_is_a_refusal() {
+        let (here, mut there) = duplex(16);
+        let server = async { there.write_all(&[0, 0, 0, 1, FAILURE]).await.unwrap() };
+        let (answer, ()) = tokio::join!(ask(here, &[REQUEST_IDENTITIES]), server);
+        assert!(matches!(answer, Err(AgentError::Refused)));
     }
 }

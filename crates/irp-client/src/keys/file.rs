@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use irp_wire::key::{KEY_TYPE, KeyError, PublicKey, SecretKey};
 use secrecy::{ExposeSecret as _, SecretString};
 use ssh_key::{
@@ -13,6 +14,8 @@ use ssh_key::{
     private::{Ed25519Keypair, KeypairData},
 };
 use zeroize::Zeroizing;
+
+use super::ssh_data::Reader;
 
 /// The longest key file that is read, in bytes.
 const FILE_MAX: u64 = 64 * 1024;
@@ -185,11 +188,26 @@ fn parse(file: &Path) -> Result<PrivateKey, KeyFileError> {
     if text.starts_with("ssh-") || text.starts_with("ecdsa-") {
         return Err(format_error(file, &"it is the public half; name the file without `.pub`"));
     }
-    let key = PrivateKey::from_openssh(text).map_err(|error| format_error(file, &error))?;
-    match key.algorithm() {
-        ssh_key::Algorithm::Ed25519 => Ok(key),
-        other => Err(wrong(&format!("a key of type {other}"))),
+    if let Some(kind) = key_type(text).filter(|kind| kind != KEY_TYPE) {
+        return Err(wrong(&format!("a key of type {kind}")));
     }
+    PrivateKey::from_openssh(text).map_err(|error| format_error(file, &error))
+}
+
+/// The type of the key in a file of OpenSSH's format (`PROTOCOL.key`), which is in the clear even where the
+/// key is encrypted.
+fn key_type(text: &str) -> Option<String> {
+    let armoured = text.lines().filter(|line| !line.starts_with('-')).map(str::trim);
+    let armoured = Zeroizing::new(armoured.collect::<String>());
+    let data = Zeroizing::new(BASE64_STANDARD.decode(armoured.as_bytes()).ok()?);
+    let mut reader = Reader(data.strip_prefix(b"openssh-key-v1\0")?);
+    for _cipher_and_kdf in 0..3 {
+        reader.string().ok()?;
+    }
+    reader.number().ok()?;
+    let kind = Reader(reader.string().ok()?).string().ok()?;
+    let kind = std::str::from_utf8(kind).ok()?;
+    Some(kind.chars().filter(|letter| !letter.is_control()).take(64).collect())
 }
 
 fn secret(file: &Path, key: &PrivateKey) -> Result<SecretKey, KeyFileError> {

@@ -1,6 +1,9 @@
 //! The control stream: messages of the edge turned into events and wishes, ours into lines.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
@@ -13,21 +16,28 @@ use crate::Event;
 /// How many lines may wait for the connection. A client says little; more means that nothing goes out.
 const LINES_MAX: usize = 64;
 
-/// Sends to the edge; the stream ends when the last clone is dropped.
+/// Sends to the edge, until one of the clones closes the stream.
 #[derive(Clone)]
-pub(super) struct ControlSender(mpsc::Sender<Bytes>);
+pub(super) struct ControlSender(Arc<Mutex<Option<mpsc::Sender<Bytes>>>>);
 
 impl ControlSender {
     pub(super) fn channel() -> (Self, mpsc::Receiver<Bytes>) {
         let (sender, receiver) = mpsc::channel(LINES_MAX);
-        (Self(sender), receiver)
+        (Self(Arc::new(Mutex::new(Some(sender)))), receiver)
     }
 
     /// Sends a line, or drops it when the connection takes none.
     pub(super) fn send(&self, message: &ClientMessage) {
-        if self.0.try_send(encode(message)).is_err() {
+        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = sender.as_ref().is_some_and(|sender| sender.try_send(encode(message)).is_ok());
+        if !sent {
             tracing::debug!(?message, "the edge does not take control messages");
         }
+    }
+
+    /// Ends our half of the stream.
+    pub(super) fn close(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

@@ -1,7 +1,12 @@
 //! A stand-in of the edge: it takes tunnels with irp-wire's own half of the hello, and leaves the rest to
 //! the test.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::{Shutdown, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -23,6 +28,7 @@ use irp_wire::{
     key::{PublicKey, SecretKey},
     proof::{ChannelBinding, EXPORTER_LABEL},
 };
+use socket2::{SockRef, Socket};
 use tempfile::TempDir;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -47,7 +53,8 @@ pub(crate) struct Edge {
     pub(crate) listener: TcpListener,
     pub(crate) authority: Authority,
     pub(crate) identity: SecretKey,
-    acceptor: TlsAcceptor,
+    pub(crate) host: String,
+    pub(crate) acceptor: TlsAcceptor,
 }
 
 impl Edge {
@@ -56,9 +63,14 @@ impl Edge {
     }
 
     pub(crate) async fn with_alpn(alpn: &[&str]) -> Self {
+        Self::named(HOST, alpn).await
+    }
+
+    pub(crate) async fn named(host: &str, alpn: &[&str]) -> Self {
         let authority = Authority::new();
-        let acceptor = TlsAcceptor::from(authority.server(&[HOST], alpn));
+        let acceptor = TlsAcceptor::from(authority.server(&[host], alpn));
         Self {
+            host: host.to_owned(),
             listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             identity: SecretKey::generate().unwrap(),
             acceptor,
@@ -78,10 +90,15 @@ impl Edge {
             let mut io = self.acceptor.accept(tcp).await.unwrap();
             let binding = io.get_ref().1.export_keying_material([0; 32], EXPORTER_LABEL, Some(&[])).unwrap();
             let binding = ChannelBinding(binding);
-            let opened = receive(&mut io, &binding, HOST, &self.identity).await.unwrap();
+            let opened = receive(&mut io, &binding, &self.host, &self.identity).await.unwrap();
             (io, binding, opened)
         }))
         .await
+    }
+
+    pub(crate) fn binding(&self, io: &TlsStream<TcpStream>) -> ChannelBinding {
+        let session = io.get_ref().1;
+        ChannelBinding(session.export_keying_material([0; 32], EXPORTER_LABEL, Some(&[])).unwrap())
     }
 
     /// Accepts a TCP connection and its TLS, whose failure is the client's doing.
@@ -106,11 +123,15 @@ impl Edge {
 
     /// Accepts a lane of `session`.
     pub(crate) async fn accept_lane(&self, session: &Session) -> Lane {
+        self.accept_lane_of(session.id, &session.secret).await
+    }
+
+    pub(crate) async fn accept_lane_of(&self, id: SessionId, secret: &SessionSecret) -> Lane {
         let (mut io, binding, opened) = self.accept().await;
         let Opened::Lane(lane) = opened else { panic!("a control connection for a lane") };
-        assert_eq!(lane.session, session.id);
-        assert!(lane.is_proven(&session.secret, &binding));
-        LaneApplicant::welcome(&mut io, &session.secret, &binding).await.unwrap();
+        assert_eq!(lane.session, id);
+        assert!(lane.is_proven(secret, &binding));
+        LaneApplicant::welcome(&mut io, secret, &binding).await.unwrap();
         let (sender, connection) = http1::handshake(TokioIo::new(io)).await.unwrap();
         let connection = tokio::spawn(async move {
             let _ = connection.with_upgrades().await;
@@ -127,6 +148,7 @@ pub(crate) struct Session {
     pub(crate) sender: http2::SendRequest<AnyBody>,
     pub(crate) connection: JoinHandle<()>,
     pub(crate) to_client: mpsc::Sender<Bytes>,
+    socket: Socket,
     from_client: Incoming,
     decoder: Decoder,
 }
@@ -144,6 +166,7 @@ impl Session {
         id: SessionId,
         secret: SessionSecret,
     ) -> Self {
+        let socket = SockRef::from(io.get_ref().0).try_clone().unwrap();
         let handshake = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_connection_window_size((1 << 31) - 1)
@@ -168,9 +191,15 @@ impl Session {
             sender,
             connection,
             to_client,
+            socket,
             from_client,
             decoder: Decoder::default(),
         }
+    }
+
+    /// Cuts the connection under the session.
+    pub(crate) fn cut(&self) {
+        self.socket.shutdown(Shutdown::Both).unwrap();
     }
 
     pub(crate) async fn say(&self, message: &EdgeMessage) {
