@@ -116,6 +116,9 @@ pub struct ControlError(String);
 #[derive(Debug, Default)]
 pub struct Decoder {
     pending: BytesMut,
+    /// How many of the pending bytes are known to hold no line feed. Without it a peer that sends one byte at a
+    /// time would have each of them looked at again and again.
+    searched: usize,
 }
 
 impl Decoder {
@@ -131,12 +134,15 @@ impl Decoder {
     /// When a line is longer than [`LINE_MAX`] or does not parse; the stream is of no use afterwards.
     pub fn message<M: DeserializeOwned + Debug>(&mut self) -> Result<Option<M>, ControlError> {
         loop {
-            let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') else {
+            let found = self.pending[self.searched..].iter().position(|byte| *byte == b'\n');
+            let Some(end) = found.map(|at| self.searched + at) else {
                 if self.pending.len() >= LINE_MAX {
                     return Err(ControlError("a line is too long".into()));
                 }
+                self.searched = self.pending.len();
                 return Ok(None);
             };
+            self.searched = 0;
             if end >= LINE_MAX {
                 return Err(ControlError("a line is too long".into()));
             }
@@ -192,6 +198,23 @@ mod tests {
         let mut decoder = Decoder::default();
         decoder.push(&[b'x'; LINE_MAX]);
         assert!(decoder.message::<ClientMessage>().is_err());
+    }
+
+    #[test]
+    fn a_line_that_comes_byte_by_byte_is_looked_at_once() {
+        let mut decoder = Decoder::default();
+        for count in 1..LINE_MAX {
+            decoder.push(b" ");
+            assert_eq!(decoder.message::<ClientMessage>(), Ok(None));
+            assert_eq!(decoder.searched, count);
+        }
+        decoder = Decoder::default();
+        decoder.push(b"  {\"type\":");
+        assert_eq!(decoder.message::<ClientMessage>(), Ok(None));
+        decoder.push(b"\"leaving\"}\n{\"type\":\"leaving\"}\n");
+        assert_eq!(decoder.message::<ClientMessage>(), Ok(Some(ClientMessage::Leaving)));
+        assert_eq!(decoder.message::<ClientMessage>(), Ok(Some(ClientMessage::Leaving)));
+        assert_eq!(decoder.message::<ClientMessage>(), Ok(None));
     }
 
     proptest! {

@@ -56,9 +56,10 @@ impl Failure {
     #[must_use]
     pub fn from_header(value: &HeaderValue) -> (Self, String) {
         let text = value.to_str().unwrap_or_default();
-        let (word, detail) = text.split_once(": ").unwrap_or((text, ""));
+        // HTTP/1.1 takes the blank after the colon off where no detail follows.
+        let (word, detail) = text.split_once(':').unwrap_or((text, ""));
         let failure = Self::WORDS.iter().find(|(_, known)| *known == word);
-        (failure.map_or(Self::Broken, |(failure, _)| *failure), detail.to_owned())
+        (failure.map_or(Self::Broken, |(failure, _)| *failure), detail.trim_start().to_owned())
     }
 }
 
@@ -66,16 +67,14 @@ impl Failure {
 /// are hop-by-hop whether named or not. `Te` stays only as `trailers`, `Trailer` stays.
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     // Looked at first: who sends `Te` must name it in `Connection` (RFC 9110, section 10.1.4).
-    let te_trailers = headers.get_all(header::TE).iter().any(|value| {
-        value.to_str().is_ok_and(|value| value.split(',').any(|coding| coding.trim() == "trailers"))
-    });
+    let te_trailers =
+        headers.get_all(header::TE).iter().any(|value| members(value).any(|coding| coding == b"trailers"));
     if headers.contains_key(header::CONNECTION) {
         let named: Vec<HeaderName> = headers
             .get_all(header::CONNECTION)
             .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse().ok())
+            .flat_map(members)
+            .filter_map(|name| HeaderName::from_bytes(name).ok())
             // A visitor must not make us drop what says whom and where a request is for.
             .filter(|name| !matches!(*name, header::HOST | header::CONTENT_LENGTH | header::AUTHORIZATION))
             .collect();
@@ -99,6 +98,11 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if te_trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
+}
+
+/// The members of a list (RFC 9110, section 5.6.1), as bytes: one that is no text does not hide the others.
+fn members(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }
 
 /// Removes irp's own headers, also in the spelling with `_` that some frameworks merge with `-`.
@@ -146,6 +150,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_text_in_connection_does_not_hide_the_rest() {
+        let mut headers = map(&[("x-mine", "1"), ("accept", "*/*")]);
+        headers.insert(header::CONNECTION, HeaderValue::from_bytes(b"\xff, x-mine").unwrap());
+        remove_hop_by_hop(&mut headers);
+        assert_eq!(headers, map(&[("accept", "*/*")]));
+    }
+
+    #[test]
     fn internal_headers_are_removed_in_both_spellings() {
         let mut headers = map(&[("irp-failure", "x"), ("irp_verified", "slack"), ("irpish", "1")]);
         remove_internal(&mut headers);
@@ -156,6 +168,9 @@ mod tests {
     fn a_failure_travels_in_a_header() {
         let value = Failure::Refused.to_header("127.0.0.1:3000\r\nx: y");
         assert_eq!(Failure::from_header(&value), (Failure::Refused, "127.0.0.1:3000x: y".into()));
+        // As it arrives over HTTP/1.1, which takes blanks off the end.
+        let silent = HeaderValue::from_static("timed-out:");
+        assert_eq!(Failure::from_header(&silent), (Failure::TimedOut, String::new()));
         assert_eq!(Failure::from_header(&HeaderValue::from_static("?")).0, Failure::Broken);
     }
 }

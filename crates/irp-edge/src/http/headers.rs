@@ -130,7 +130,8 @@ pub(super) fn origin_form(uri: &Uri) -> Uri {
     }
     let mut parts = uri::Parts::default();
     parts.path_and_query = Some(match uri.path_and_query() {
-        Some(path) if !path.as_str().is_empty() => path.clone(),
+        // One of which nothing but a fragment was there reads as `/` and yet prints as nothing.
+        Some(path) if path.as_str() != "/" => path.clone(),
         _ => uri::PathAndQuery::from_static("/"),
     });
     Uri::from_parts(parts).unwrap_or_default()
@@ -247,6 +248,7 @@ mod tests {
         assert!(Target::of(&star).is_ok());
         assert_eq!(origin_form(&star.uri), "*");
         assert_eq!(origin_form(&"http://a.example?x=1".parse().unwrap()), "/?x=1");
+        assert_eq!(origin_form(&"http://a.example#x".parse().unwrap()).to_string(), "/");
         assert_eq!(origin_form(&"/a//b?c".parse().unwrap()), "/a//b?c");
     }
 
