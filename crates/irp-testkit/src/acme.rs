@@ -85,6 +85,12 @@ impl Pebble {
         Ok(Self { peer, directory_url, root_pem, management })
     }
 
+    /// How many accounts it has made.
+    #[must_use]
+    pub fn accounts(&self) -> usize {
+        self.count(" accounts in memory")
+    }
+
     /// How many orders it was given.
     #[must_use]
     pub fn orders(&self) -> usize {

@@ -41,13 +41,13 @@ impl Clock for SystemClock {
     }
 }
 
-/// Seconds since 1970, as kept in the store.
+/// Times as kept in the store: milliseconds since 1970.
 pub(super) mod unix {
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
     use serde::{Deserialize, Deserializer, Serializer};
 
-    /// Times are kept to the millisecond; what lies before 1970 becomes 1970.
+    /// What lies before 1970 becomes 1970.
     pub(in super::super) fn serialize<S: Serializer>(
         at: &SystemTime,
         serializer: S,
