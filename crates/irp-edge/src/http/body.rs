@@ -17,7 +17,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use super::{connection::Connection, exchange::Running};
+use super::{exchange::Running, headers};
 use crate::tunnels::pool::Busy;
 
 /// The body of a request on its way to the upstream.
@@ -34,7 +34,6 @@ pub enum RequestBody {
 pub struct Upload {
     incoming: Incoming,
     progress: Arc<Progress>,
-    connection: Arc<Connection>,
     /// How long the visitor may pause before there is an answer; `None` is for ever.
     pause_limit: Option<Duration>,
     pause: Option<Pin<Box<Sleep>>>,
@@ -65,13 +64,8 @@ pub enum UploadError {
 impl RequestBody {
     /// The body of a visitor's request. Where `pause_limit` is given, the visitor may not pause longer than
     /// that before there is an answer.
-    pub(super) fn new(
-        incoming: Incoming,
-        connection: &Arc<Connection>,
-        pause_limit: Option<Duration>,
-    ) -> Self {
+    pub(super) fn new(incoming: Incoming, pause_limit: Option<Duration>) -> Self {
         if incoming.is_end_stream() {
-            connection.upload_ended();
             return Self::Empty;
         }
         let progress = Progress {
@@ -81,13 +75,7 @@ impl RequestBody {
             answered: AtomicBool::new(false),
             paused_too_long: AtomicBool::new(false),
         };
-        Self::Visitor(Upload {
-            incoming,
-            progress: Arc::new(progress),
-            connection: Arc::clone(connection),
-            pause_limit,
-            pause: None,
-        })
+        Self::Visitor(Upload { incoming, progress: Arc::new(progress), pause_limit, pause: None })
     }
 
     /// How far the upload is, where there is one.
@@ -131,7 +119,10 @@ impl Progress {
 impl Upload {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         match Pin::new(&mut self.incoming).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    headers::clean_request_trailers(trailers);
+                }
                 self.pause = None;
                 self.progress.advance();
                 if self.incoming.is_end_stream() || frame.is_trailers() {
@@ -167,7 +158,6 @@ impl Upload {
     fn end(&mut self) {
         self.progress.advance();
         self.progress.ended.store(true, Ordering::Release);
-        self.connection.upload_ended();
     }
 }
 
@@ -230,10 +220,15 @@ impl Body for TunnelBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
-        match &polled {
+        let mut polled = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        match &mut polled {
             None => self.ended = true,
-            Some(Ok(frame)) => self.ended = frame.is_trailers(),
+            Some(Ok(frame)) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    headers::clean_response(trailers);
+                    self.ended = true;
+                }
+            }
             Some(Err(_)) => {}
         }
         Poll::Ready(polled)

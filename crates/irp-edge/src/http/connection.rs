@@ -43,8 +43,8 @@ pub(super) struct Connection {
     head_since: AtomicU64,
     /// Bytes wait for a visitor whose connection takes none.
     write_blocked_since: AtomicU64,
-    /// The last request is there as a whole and its answer is not: the visitor may have closed its half.
-    answering: AtomicBool,
+    /// The connection speaks another protocol now.
+    upgraded: AtomicBool,
     reader: AtomicWaker,
     gauge: Gauge,
     streams: Mutex<Vec<Arc<Gauge>>>,
@@ -78,7 +78,7 @@ impl Connection {
             idle_since: AtomicU64::new(1),
             head_since: AtomicU64::new(1),
             write_blocked_since: AtomicU64::new(0),
-            answering: AtomicBool::new(false),
+            upgraded: AtomicBool::new(false),
             reader: AtomicWaker::new(),
             gauge: Gauge::default(),
             streams: Mutex::default(),
@@ -102,19 +102,13 @@ impl Connection {
 
     pub(super) fn exchange_ended(&self) {
         self.idle_since.store(self.now(), Ordering::Relaxed);
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.answering.store(false, Ordering::Release);
+        self.in_flight.fetch_sub(1, Ordering::Release);
         self.reader.wake();
-    }
-
-    /// The visitor has sent all of its request.
-    pub(super) fn upload_ended(&self) {
-        self.answering.store(true, Ordering::Release);
     }
 
     /// The connection speaks another protocol now: its end is passed on when it comes.
     pub(super) fn upgraded(&self) {
-        self.answering.store(false, Ordering::Release);
+        self.upgraded.store(true, Ordering::Release);
         self.reader.wake();
     }
 
@@ -177,7 +171,9 @@ impl Connection {
 
     /// Whether the visitor still gets something, so that the end of its sending half is no goodbye yet.
     fn is_answering(&self) -> bool {
-        self.answering.load(Ordering::Acquire) || self.write_blocked_since.load(Ordering::Relaxed) != 0
+        let in_flight = self.in_flight.load(Ordering::Acquire) > 0;
+        let blocked = self.write_blocked_since.load(Ordering::Relaxed) != 0;
+        (in_flight || blocked) && !self.upgraded.load(Ordering::Acquire)
     }
 }
 

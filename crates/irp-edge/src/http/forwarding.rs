@@ -99,7 +99,7 @@ impl Forwarding {
 
 /// Removes headers that say where a request comes from, also in the spelling with `_`, which WSGI and CGI
 /// make the same of, and `Proxy`, which CGI turns into a setting.
-fn remove_claims(headers: &mut HeaderMap) {
+pub(super) fn remove_claims(headers: &mut HeaderMap) {
     let is_claim = |name: &HeaderName| {
         let name = name.as_str();
         match name.as_bytes().first() {

@@ -11,6 +11,8 @@ use std::borrow::Cow;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header, request, uri};
 use irp_wire::headers::{remove_hop_by_hop, remove_internal};
 
+use super::forwarding;
+
 /// RFC 8586: names every edge that a request has passed, and upstreams leave it alone.
 const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 
@@ -173,6 +175,16 @@ pub(super) fn clean_request(headers: &mut HeaderMap, upgrade: Option<HeaderValue
     if let Some(protocol) = upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, protocol);
+    }
+}
+
+/// What the trailers of a request lose: many programs merge them with the headers, so they must not say what
+/// headers may not.
+pub(super) fn clean_request_trailers(trailers: &mut HeaderMap) {
+    clean_request(trailers, None);
+    forwarding::remove_claims(trailers);
+    for name in [header::HOST, header::CONTENT_LENGTH, header::AUTHORIZATION, CDN_LOOP] {
+        trailers.remove(name);
     }
 }
 

@@ -157,7 +157,7 @@ fn prepare(
     let is_grpc =
         parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(GRPC));
     let pause_limit = (!is_grpc).then_some(shared.limits.upload_idle);
-    let body = RequestBody::new(body, connection, pause_limit);
+    let body = RequestBody::new(body, pause_limit);
     if is_upgrade && !matches!(body, RequestBody::Empty) {
         return Err(Malformed::UpgradeBody.into());
     }

@@ -2,4 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod exchanges;
+mod refusals;
+mod smuggling;
 mod stage;
+mod stalls;
+mod tunnels;
+mod upgrades;

@@ -50,8 +50,14 @@ struct Table(HashMap<Hostname, Arc<Route>>);
 
 impl Routes for Table {
     fn route(&self, host: &str) -> Option<Arc<Route>> {
-        self.0.get(host).cloned()
+        // Visitors who were told an address and no name.
+        self.0.get(if host == "127.0.0.1" { NAME } else { host }).cloned()
     }
+}
+
+/// One request line and `Host`, to be followed by further header lines.
+pub(crate) fn head(method: &str, path: &str) -> String {
+    format!("{method} {path} HTTP/1.1\r\nHost: {NAME}\r\n")
 }
 
 /// Limits for tests that wait for them to be reached.
@@ -86,6 +92,11 @@ impl Stage {
         let tunnel = Tunnel::Forward(Forward::new(Address::Port(origin.port()), self.tasks.clone()));
         self.route.set(tunnel.clone());
         tunnel
+    }
+
+    /// Puts a forward behind the name that leads back to this edge.
+    pub(crate) fn connect_to_itself(&self) -> Tunnel {
+        self.connect(self.http1)
     }
 
     /// The door for HTTP/1.1.
