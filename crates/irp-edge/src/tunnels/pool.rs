@@ -5,7 +5,7 @@
 //! pool when both bodies were read to their end, and is closed when the exchange was given up before.
 
 use std::{
-    path::PathBuf,
+    io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -18,13 +18,12 @@ use http_body::Body as _;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use irp_wire::tasks::Tasks;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream},
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 
-use super::{SendError, Unsent};
+use super::{
+    SendError, Unsent,
+    sshd::{ForwardAddress, ForwardStream},
+};
 use crate::http::body::{Progress, RequestBody, TunnelBody};
 
 /// How long a forward's connection may be idle before it is closed.
@@ -168,19 +167,10 @@ impl Busy {
     }
 }
 
-/// Where a forward comes out on this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// A port of 127.0.0.1.
-    Port(u16),
-    /// A unix socket.
-    Socket(PathBuf),
-}
-
 /// A forward of the machine's sshd: a local port or socket where the upstream's HTTP/1.1 comes out.
 #[derive(Debug)]
 pub struct Forward {
-    address: Address,
+    address: ForwardAddress,
     pool: Arc<Pool>,
     open: Arc<AtomicUsize>,
     tasks: Tasks,
@@ -189,7 +179,7 @@ pub struct Forward {
 impl Forward {
     /// A forward that comes out at `address`. Nothing is dialled before the first request.
     #[must_use]
-    pub fn new(address: Address, tasks: Tasks) -> Arc<Self> {
+    pub fn new(address: ForwardAddress, tasks: Tasks) -> Arc<Self> {
         let pool = Arc::new(Pool::new(0, FORWARD_UNUSED));
         tasks.spawn(expire_regularly(Arc::downgrade(&pool), tasks.token().clone()));
         Arc::new(Self { address, pool, open: Arc::default(), tasks })
@@ -224,7 +214,7 @@ impl Forward {
 
     /// Where it comes out.
     #[must_use]
-    pub fn address(&self) -> &Address {
+    pub fn address(&self) -> &ForwardAddress {
         &self.address
     }
 
@@ -234,52 +224,41 @@ impl Forward {
         self.open.load(Ordering::Relaxed)
     }
 
-    async fn dial(&self) -> Result<Busy, SendError> {
-        let open = Open::enter(&self.open).ok_or(SendError::Full)?;
-        let dialled = match &self.address {
-            Address::Port(port) => {
-                let stream = timeout(FORWARD_DIAL, TcpStream::connect(("127.0.0.1", *port))).await;
-                let stream = self.judge(stream)?;
-                // Without it a request waits for the acknowledgement of the one before: 40 ms.
-                stream.set_nodelay(true).map_err(|source| self.dial_error(source))?;
-                self.handshake(stream, open).await
-            }
-            Address::Socket(path) => {
-                let stream = timeout(FORWARD_DIAL, UnixStream::connect(path)).await;
-                self.handshake(self.judge(stream)?, open).await
-            }
-        };
-        dialled.map_err(SendError::Broken)
+    /// Connections that wait for a request now.
+    #[must_use]
+    pub fn idle(&self) -> usize {
+        self.pool.idle()
     }
 
-    fn judge<S>(
-        &self,
-        dialled: Result<std::io::Result<S>, tokio::time::error::Elapsed>,
-    ) -> Result<S, SendError> {
-        match dialled {
-            Ok(Ok(stream)) => Ok(stream),
+    /// Closes what is idle, and what is in use after its exchange.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+
+    async fn dial(&self) -> Result<Busy, SendError> {
+        let open = Open::enter(&self.open).ok_or(SendError::Full)?;
+        match timeout(FORWARD_DIAL, self.address.connect()).await {
+            Ok(Ok(stream)) => self.handshake(stream, open).await.map_err(SendError::Broken),
             Ok(Err(error)) => Err(self.dial_error(error)),
             Err(_) => Err(SendError::TimedOut { at: self.address.to_string() }),
         }
     }
 
-    fn dial_error(&self, source: std::io::Error) -> SendError {
+    fn dial_error(&self, source: io::Error) -> SendError {
         let at = self.address.to_string();
-        match (source.kind(), &self.address) {
-            (std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound, Address::Port(port)) => {
-                SendError::Refused { port: Some(*port), at }
-            }
-            (std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound, Address::Socket(_)) => {
-                SendError::Refused { port: None, at }
+        match source.kind() {
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
+                let port = match &self.address {
+                    ForwardAddress::Tcp(port) => Some(port.get()),
+                    ForwardAddress::Unix(_) => None,
+                };
+                SendError::Refused { port, at }
             }
             _ => SendError::Dial { at, source },
         }
     }
 
-    async fn handshake<S>(&self, stream: S, open: Open) -> hyper::Result<Busy>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    async fn handshake(&self, stream: ForwardStream, open: Open) -> hyper::Result<Busy> {
         let (sender, connection) =
             http1::Builder::new().max_buf_size(BUFFER_BYTES).handshake(TokioIo::new(stream)).await?;
         let pool = Arc::downgrade(&self.pool);
@@ -312,15 +291,6 @@ impl Forward {
 impl Drop for Forward {
     fn drop(&mut self) {
         self.pool.close();
-    }
-}
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Port(port) => write!(f, "127.0.0.1:{port}"),
-            Self::Socket(path) => path.display().fmt(f),
-        }
     }
 }
 
@@ -376,8 +346,105 @@ fn broke_off(error: &hyper::Error) -> bool {
 
 fn is_reset(error: &hyper::Error) -> bool {
     use std::error::Error as _;
-    let io = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
-    io.is_some_and(|io| {
-        matches!(io.kind(), std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe)
-    })
+    let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    io.is_some_and(|io| matches!(io.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe))
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+
+    use super::*;
+
+    /// A connection for a pool, and the upstream's end of it.
+    async fn connection() -> (SendRequest<RequestBody>, DuplexStream) {
+        let (ours, theirs) = tokio::io::duplex(1024);
+        let (sender, connection) = http1::handshake(TokioIo::new(ours)).await.unwrap();
+        tokio::spawn(connection);
+        (sender, theirs)
+    }
+
+    async fn pool_of(count: usize, floor: usize) -> (Arc<Pool>, Vec<DuplexStream>) {
+        let pool = Arc::new(Pool::new(floor, Duration::from_secs(60)));
+        let mut upstreams = Vec::new();
+        for _ in 0..count {
+            let (sender, upstream) = connection().await;
+            pool.put(sender);
+            upstreams.push(upstream);
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        (pool, upstreams)
+    }
+
+    /// Takes a connection and gets `answer` through it; says which upstream was asked.
+    async fn ask(pool: &Arc<Pool>, upstreams: &mut [DuplexStream], answer: &str) -> (usize, TunnelBody) {
+        let busy = pool.take().unwrap();
+        let request = Request::builder().header("host", "a").body(RequestBody::Empty).unwrap();
+        let asked = async {
+            let reads = upstreams.iter_mut().map(|upstream| {
+                Box::pin(async move {
+                    let mut head = [0; 512];
+                    let length = upstream.read(&mut head).await.unwrap();
+                    assert!(head[..length].ends_with(b"\r\n\r\n"));
+                    upstream.write_all(answer.as_bytes()).await.unwrap();
+                })
+            });
+            futures_util::future::select_all(reads).await.1
+        };
+        let (response, asked) = tokio::join!(busy.send(request), asked);
+        (asked, response.unwrap().into_body())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_most_recently_used_connection_comes_first() {
+        let (pool, mut upstreams) = pool_of(3, 0).await;
+        for _ in 0..3 {
+            let (asked, body) =
+                ask(&pool, &mut upstreams, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+            assert_eq!(asked, 2);
+            assert_eq!(pool.idle(), 2);
+            assert_eq!(body.collect().await.unwrap().to_bytes(), "ok");
+            assert_eq!(pool.idle(), 3);
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_is_given_up_closes_its_connection() {
+        let (pool, mut upstreams) = pool_of(1, 0).await;
+        let (asked, body) =
+            ask(&pool, &mut upstreams, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok").await;
+        drop(body);
+        assert_eq!(pool.idle(), 0);
+        assert_eq!(upstreams[asked].read(&mut [0; 1]).await.unwrap(), 0, "the upstream sees the end");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_that_nobody_needs_expire_above_the_floor() {
+        let (pool, _upstreams) = pool_of(4, 2).await;
+        pool.expire(Instant::now());
+        assert_eq!(pool.idle(), 4);
+        // The first two have waited for 62 and 61 s by now, the third for 60 s but it is the floor's.
+        tokio::time::advance(Duration::from_secs(58)).await;
+        pool.expire(Instant::now());
+        assert_eq!(pool.idle(), 2);
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        pool.expire(Instant::now());
+        assert_eq!(pool.idle(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn closed_connections_and_closed_pools_give_nothing() {
+        let (pool, upstreams) = pool_of(2, 2).await;
+        drop(upstreams);
+        while pool.take().is_some() {
+            tokio::task::yield_now().await;
+        }
+        let (sender, _upstream) = connection().await;
+        pool.close();
+        pool.put(sender);
+        assert_eq!(pool.idle(), 0);
+        assert!(pool.take().is_none());
+    }
 }

@@ -11,7 +11,8 @@ use irp_edge::{
     http::{Exchange, ExchangeSink, Limits, Protocol, Route, Routes, Service, Visitor, access::Access},
     tunnels::{
         Tunnel,
-        pool::{Address, Forward},
+        pool::Forward,
+        sshd::{ForwardAddress, UpstreamPort},
     },
 };
 use irp_testkit::visitor::{Door, Reply};
@@ -89,7 +90,8 @@ impl Stage {
 
     /// Puts a forward to `origin` behind the name.
     pub(crate) fn connect(&self, origin: SocketAddr) -> Tunnel {
-        let tunnel = Tunnel::Forward(Forward::new(Address::Port(origin.port()), self.tasks.clone()));
+        let address = ForwardAddress::Tcp(UpstreamPort::new(origin.port(), &[]).unwrap());
+        let tunnel = Tunnel::Forward(Forward::new(address, self.tasks.clone()));
         self.route.set(tunnel.clone());
         tunnel
     }

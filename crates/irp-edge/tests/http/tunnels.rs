@@ -6,7 +6,8 @@ use irp_edge::{
     http::{Limits, access::Access},
     tunnels::{
         Tunnel,
-        pool::{Address, Forward},
+        pool::Forward,
+        sshd::{ForwardAddress, UpstreamPort},
     },
 };
 use irp_testkit::{
@@ -104,7 +105,7 @@ async fn a_forward_may_come_out_at_a_socket() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.sock");
     let stage = Stage::new(None, short(), Access::default()).await;
-    stage.route.set(Tunnel::Forward(Forward::new(Address::Socket(path.clone()), stage.tasks.clone())));
+    stage.route.set(Tunnel::Forward(Forward::new(ForwardAddress::Unix(path.clone()), stage.tasks.clone())));
     assert_eq!(stage.get("/", "").await.status, 502, "nobody listens yet");
     let _origin = Origin::with(Options { bind: Bind::Unix(path), ..Options::default() }).unwrap();
     assert_eq!(stage.get("/bytes/3", "").await.status, 200);
@@ -114,13 +115,13 @@ async fn a_forward_may_come_out_at_a_socket() {
 async fn a_forward_that_is_gone_leaves_no_connection() {
     let origin = Origin::start();
     let stage = Stage::new(None, short(), Access::default()).await;
-    let forward = Forward::new(Address::Port(origin.port()), stage.tasks.clone());
-    stage.route.set(Tunnel::Forward(forward.clone()));
+    let address = ForwardAddress::Tcp(UpstreamPort::new(origin.port(), &[]).unwrap());
+    let forward = Forward::new(address, stage.tasks.clone());
+    let tunnel = Tunnel::Forward(forward.clone());
+    stage.route.set(tunnel.clone());
     assert_eq!(stage.get("/", "").await.status, 200);
-    assert_eq!(forward.connections(), 1);
-    let tunnel = Tunnel::Forward(forward);
+    eventually("its connection is idle", || forward.idle() == 1).await;
     assert!(stage.route.clear(&tunnel));
-    drop(tunnel);
-    // What is left are the driver of its pool, which ends at its next look, and the stage's connections.
-    eventually("its connection is closed", || origin.counters().in_flight() == 0).await;
+    forward.close();
+    eventually("its connection is closed", || forward.connections() == 0).await;
 }
