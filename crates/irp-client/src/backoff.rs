@@ -9,9 +9,9 @@ use std::time::Duration;
 /// The longest wait after a failure that is not the network's, such as a refusal.
 const CAP: Duration = Duration::from_secs(10);
 
-/// The longest wait while the network is away: the tunnel must stand within 5 s of its return, of which
-/// a dial under way may already have used 3.
-const CAP_NETWORK: Duration = Duration::from_millis(1500);
+/// The longest wait while the network is away: the tunnel must stand within 5 s of its return, of which a
+/// dial under way may already have used 3.
+const CAP_NETWORK: Duration = Duration::from_secs(1);
 
 /// The wait before the second attempt, without jitter.
 const FIRST: Duration = Duration::from_millis(250);

@@ -76,6 +76,7 @@ pub async fn run(
         forwarder: Arc::new(Forwarder::new(&config, tasks.clone())?),
         instance: u64::from_le_bytes(random_bytes()),
         connected_before: false,
+        peer: None,
         tasks: tasks.clone(),
         events,
         config,
@@ -97,6 +98,8 @@ struct Life {
     tasks: Tasks,
     instance: u64,
     connected_before: bool,
+    /// Where the edge was last.
+    peer: Option<SocketAddr>,
 }
 
 /// What ended the serving of a session.
@@ -125,7 +128,7 @@ impl Life {
                     self.events.tell(Event::Lost { why, retry_in });
                     tokio::select! {
                         () = shutdown.cancelled() => return Ok(()),
-                        () = pause(retry_in, &mut weather, None) => {}
+                        () = pause(retry_in, &mut weather, self.peer) => {}
                     }
                 }
             }
@@ -136,7 +139,13 @@ impl Life {
     async fn connect(&mut self, backoff: &mut Backoff, weather: &mut Weather) -> Result<Session, RunError> {
         for attempt in 1.. {
             self.events.tell(Event::Connecting { attempt, address: self.dialer.target() });
-            let error = match Box::pin(self.attempt()).await {
+            let attempted = tokio::select! {
+                biased;
+                attempted = Box::pin(self.attempt()) => attempted,
+                // The attempt under way may be waiting for an answer on a network that is no more.
+                _ = weather.changed(self.peer) => continue,
+            };
+            let error = match attempted {
                 Ok((dialled, welcome)) => return Ok(self.begin(dialled, welcome)),
                 Err(error) => error,
             };
@@ -153,7 +162,7 @@ impl Life {
                 }
                 error => Event::Failed { why: with_causes(&error), retry_in },
             });
-            pause(retry_in, weather, None).await;
+            pause(retry_in, weather, self.peer).await;
         }
         unreachable!("attempts are counted for ever")
     }
@@ -210,6 +219,7 @@ impl Life {
             edge_agent: welcome.terms.agent,
         });
         self.connected_before = true;
+        self.peer = Some(dialled.peer);
         self.forwarder.connector().edge_is_at(dialled.peer);
         let parts = session::Parts {
             io: dialled.io,
@@ -245,6 +255,10 @@ impl Life {
                 end = session.ended() => return self.over(end, session.since),
                 change = weather.changed(Some(peer)) => change,
             };
+            if change == Change::Back {
+                // The link may have lived through it; if not, its pings tell within seconds.
+                continue;
+            }
             match self.renew(&mut session, change, weather, shutdown).await {
                 Renewed::By(new) => session = new,
                 Renewed::Not => {}

@@ -11,15 +11,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use irp_wire::{CONTROL_AUTHORITY, CONTROL_PATH, tasks::Tasks};
+use irp_wire::{CONTROL_AUTHORITY, CONTROL_PATH, headers::Failure, tasks::Tasks};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
 use self::answer::{AnswerBody, Exchange};
 pub(crate) use self::forward::Forwarder;
-use crate::EventSink;
+use crate::{EventSink, upstream::connect::NoAnswer};
 
 /// Answers the requests of one session.
 pub(crate) struct Service {
@@ -63,6 +63,10 @@ impl Service {
         let answered = match protocol {
             Some(protocol) => {
                 upgrade::forward(&self.forwarder, &self.tasks, request, protocol, exchange).await
+            }
+            // To an upstream that is a proxy itself, it would open any address.
+            None if request.method() == Method::CONNECT => {
+                exchange.fail(&NoAnswer::new(Failure::Broken, "CONNECT is not forwarded"))
             }
             None => self.forwarder.forward(request, exchange).await,
         };

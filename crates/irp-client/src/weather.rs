@@ -23,6 +23,8 @@ pub(crate) enum Change {
     Woke,
     /// The way to the edge begins at another address.
     Network,
+    /// There is a way again, from the address of before: connections may have lived through it.
+    Back,
 }
 
 impl Change {
@@ -30,6 +32,7 @@ impl Change {
         match self {
             Self::Woke => "this machine slept",
             Self::Network => "the network changed",
+            Self::Back => "the network is back",
         }
     }
 }
@@ -46,6 +49,8 @@ pub(crate) struct Weather {
 struct Observed {
     wall: SystemTime,
     local: Option<IpAddr>,
+    /// The last local address that there was.
+    known: Option<IpAddr>,
 }
 
 impl Weather {
@@ -53,18 +58,16 @@ impl Weather {
     pub(crate) fn new() -> Self {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { ticks, last: Observed { wall: SystemTime::now(), local: local_towards(None) } }
+        Self { ticks, last: Observed::now(None) }
     }
 
     /// Waits for the next change. Safe to drop and call again.
     pub(crate) async fn changed(&mut self, edge: Option<SocketAddr>) -> Change {
         loop {
             self.ticks.tick().await;
-            let now = Observed { wall: SystemTime::now(), local: local_towards(edge) };
+            let now = Observed::now(edge);
             let change = change(self.last, now);
-            // A network that is gone leaves its address noted: the same one coming back is a change only
-            // for TCP connections that waited too long, and those notice by themselves.
-            self.last = Observed { local: now.local.or(self.last.local), ..now };
+            self.last = Observed { known: now.known.or(self.last.known), ..now };
             if let Some(change) = change {
                 return change;
             }
@@ -73,7 +76,14 @@ impl Weather {
 
     /// Forgets what was seen towards another address than `edge`.
     pub(crate) fn look_towards(&mut self, edge: Option<SocketAddr>) {
-        self.last = Observed { wall: SystemTime::now(), local: local_towards(edge) };
+        self.last = Observed::now(edge);
+    }
+}
+
+impl Observed {
+    fn now(edge: Option<SocketAddr>) -> Self {
+        let local = local_towards(edge);
+        Self { wall: SystemTime::now(), local, known: local }
     }
 }
 
@@ -82,7 +92,11 @@ fn change(last: Observed, now: Observed) -> Option<Change> {
     if passed > SLEPT {
         return Some(Change::Woke);
     }
-    (now.local.is_some() && now.local != last.local).then_some(Change::Network)
+    match (last.local, now.local) {
+        (_, Some(new)) if last.known != Some(new) => Some(Change::Network),
+        (None, Some(_)) => Some(Change::Back),
+        _ => None,
+    }
 }
 
 /// The local address from which packets to `edge` would leave. Connecting a UDP socket sends nothing.
@@ -111,7 +125,8 @@ mod tests {
 
     fn seen(seconds: u64, local: Option<&str>) -> Observed {
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        Observed { wall, local: local.map(|text| text.parse().unwrap()) }
+        let local = local.map(|text| text.parse().unwrap());
+        Observed { wall, local, known: local }
     }
 
     #[test]
@@ -128,6 +143,9 @@ mod tests {
         assert_eq!(change(before, seen(1001, Some("10.9.0.7"))), Some(Change::Network));
         assert_eq!(change(before, seen(1001, None)), None);
         assert_eq!(change(seen(1000, None), before), Some(Change::Network));
+        let away = Observed { known: before.local, ..seen(1000, None) };
+        assert_eq!(change(away, seen(1001, Some("10.0.0.2"))), Some(Change::Back));
+        assert_eq!(change(away, seen(1001, Some("10.9.0.7"))), Some(Change::Network));
     }
 
     #[test]

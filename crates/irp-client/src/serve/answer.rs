@@ -11,7 +11,7 @@ use bytes::{Buf as _, Bytes};
 use http::{Method, Request, Response, StatusCode, Uri, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use irp_wire::headers::{FAILURE, Failure};
+use irp_wire::headers::{FAILURE, Failure, remove_internal};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -75,12 +75,15 @@ impl Body for AnswerBody {
             }
             Source::Upstream(body) => body,
         };
-        let frame = ready!(Pin::new(body).poll_frame(cx));
-        match &frame {
+        let mut frame = ready!(Pin::new(body).poll_frame(cx));
+        match &mut frame {
             None => this.ended = true,
             Some(Ok(frame)) => {
                 if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut this.exchange) {
                     exchange.bytes += data.remaining() as u64;
+                }
+                if let Some(trailers) = frame.trailers_mut() {
+                    remove_internal(trailers);
                 }
             }
             Some(Err(_)) => {}

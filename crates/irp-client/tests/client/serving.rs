@@ -166,3 +166,46 @@ async fn an_upstream_that_is_not_there_is_a_failure_for_the_edge_to_render() {
     assert!(bytes(response).await.is_empty());
     assert!(client.event(exchange).await.failed);
 }
+
+#[tokio::test]
+async fn what_belongs_to_one_hop_or_to_irp_stays_behind() {
+    let origin = Origin::start();
+    let (_edge, _client, session) = connected(&origin.port().to_string()).await;
+    let response = session.get("/headers?irp-failure=refused&irp_status=200&keep-alive=5&x-mine=1").await;
+    assert_eq!(response.headers()["x-mine"], "1");
+    for name in ["irp-failure", "irp_status", "keep-alive", "connection"] {
+        assert!(!response.headers().contains_key(name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_sent_event_arrives_before_the_next_is_made() {
+    let origin = Origin::start();
+    let (_edge, client, session) = connected(&origin.port().to_string()).await;
+    let mut response = session.get("/sse?count=2&interval=600000").await;
+    let first = soon(response.body_mut().frame()).await.unwrap().unwrap();
+    let first = String::from_utf8(first.into_data().unwrap().to_vec()).unwrap();
+    assert!(first.contains("data: 0") && !first.contains("data: 1"), "{first}");
+    // A stream without an end is not waited for.
+    client.shutdown.cancel();
+    let begun = std::time::Instant::now();
+    client.ended().await.unwrap();
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn trailers_come_back() {
+    let origin = Origin::start_h2c();
+    let (_edge, _client, session) = connected(&format!("h2c://{}", origin.address())).await;
+    let body = soon(session.get("/trailers").await.into_body().collect()).await.unwrap();
+    assert_eq!(body.trailers().unwrap()["x-checksum"], "5d41402a");
+}
+
+#[tokio::test]
+async fn a_connect_without_a_protocol_goes_nowhere() {
+    let origin = Origin::start();
+    let (_edge, _client, session) = connected(&origin.port().to_string()).await;
+    let response = session.send(Request::connect("mail.test:25").body(nothing()).unwrap()).await;
+    assert_eq!(response.status(), 502);
+    assert_eq!(origin.counters().seen(), 0);
+}
