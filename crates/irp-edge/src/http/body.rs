@@ -45,6 +45,8 @@ pub struct Progress {
     start: Instant,
     /// Milliseconds from `start` to the last frame.
     last: AtomicU64,
+    /// The upstream takes more than the visitor has sent.
+    wanting: AtomicBool,
     ended: AtomicBool,
     answered: AtomicBool,
     paused_too_long: AtomicBool,
@@ -71,6 +73,7 @@ impl RequestBody {
         let progress = Progress {
             start: Instant::now(),
             last: AtomicU64::new(0),
+            wanting: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             answered: AtomicBool::new(false),
             paused_too_long: AtomicBool::new(false),
@@ -105,6 +108,11 @@ impl Progress {
         self.paused_too_long.load(Ordering::Acquire)
     }
 
+    /// Whether it is the visitor who keeps the upload waiting, and not the upstream.
+    pub(super) fn waits_for_visitor(&self) -> bool {
+        self.wanting.load(Ordering::Acquire) && !self.ended()
+    }
+
     /// When the last frame was handed on.
     pub(super) fn last(&self) -> Instant {
         self.start + Duration::from_millis(self.last.load(Ordering::Relaxed))
@@ -124,6 +132,7 @@ impl Upload {
                     headers::clean_request_trailers(trailers);
                 }
                 self.pause = None;
+                self.progress.wanting.store(false, Ordering::Release);
                 self.progress.advance();
                 if self.incoming.is_end_stream() || frame.is_trailers() {
                     self.end();
@@ -136,6 +145,7 @@ impl Upload {
                 Poll::Ready(None)
             }
             Poll::Pending => {
+                self.progress.wanting.store(true, Ordering::Release);
                 ready!(self.poll_pause(cx));
                 self.progress.paused_too_long.store(true, Ordering::Release);
                 Poll::Ready(Some(Err(UploadError::Paused)))

@@ -39,7 +39,7 @@ pub(super) async fn answer(
 ) -> Response<VisitorBody> {
     let (mut parts, body) = request.into_parts();
     let mut running = Running::begin(&shared, &connection, &parts.method, &parts.uri);
-    let form = Form::of(&parts.headers);
+    let accept = parts.headers.get(header::ACCEPT).cloned();
     let method = parts.method.clone();
     let http1 = parts.version != Version::HTTP_2;
     let refusal = match steps(&shared, &connection, &mut parts, body, &mut running).await {
@@ -58,7 +58,7 @@ pub(super) async fn answer(
         }
         Err(refusal) => refusal,
     };
-    let response = respond::refuse(&refusal, &method, form, http1);
+    let response = respond::refuse(&refusal, &method, Form::of(accept.as_ref()), http1);
     running.answered(response.status(), Some(&refusal));
     response
 }
@@ -286,12 +286,14 @@ async fn send(
             break sent;
         }
         let later = progress.last() + limit;
-        // A quiet upload is the visitor's affair, and bounded there.
-        let uploading = !progress.ended();
-        if later <= deadline && !uploading {
+        deadline = if later > deadline {
+            later
+        } else if progress.waits_for_visitor() {
+            // That is the visitor's affair, and bounded there.
+            deadline + limit
+        } else {
             return Err(Refusal::UpstreamSlow(String::new()));
-        }
-        deadline = later.max(Instant::now() + if uploading { limit } else { Duration::ZERO });
+        };
     };
     progress.set_answered();
     judge_upload(&progress, sent)

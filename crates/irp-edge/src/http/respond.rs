@@ -2,7 +2,7 @@
 //! says why.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use irp_wire::{headers::Failure, name::Hostname};
 
 use super::{body::VisitorBody, headers::Malformed};
@@ -195,9 +195,9 @@ pub(super) enum Form {
 
 impl Form {
     /// The first of the three that `Accept` names; text where it names none.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        for range in accepted.flat_map(|value| value.split(',')) {
+    pub(super) fn of(accept: Option<&HeaderValue>) -> Self {
+        let accepted = accept.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        for range in accepted.split(',') {
             let kind = range.split(';').next().unwrap_or_default().trim();
             if kind.eq_ignore_ascii_case("text/html") || kind.eq_ignore_ascii_case("application/xhtml+xml") {
                 return Self::Html;
@@ -267,9 +267,7 @@ mod tests {
     use super::*;
 
     fn accept(value: &str) -> Form {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::ACCEPT, value.parse().unwrap());
-        Form::of(&headers)
+        Form::of(Some(&value.parse().unwrap()))
     }
 
     #[test]
@@ -278,7 +276,7 @@ mod tests {
         assert_eq!(accept("application/json, text/plain, */*"), Form::Json);
         assert_eq!(accept("application/problem+json"), Form::Json);
         assert_eq!(accept("*/*"), Form::Text);
-        assert_eq!(Form::of(&HeaderMap::new()), Form::Text);
+        assert_eq!(Form::of(None), Form::Text);
     }
 
     #[test]

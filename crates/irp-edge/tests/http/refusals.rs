@@ -28,6 +28,9 @@ async fn unknown_names_get_404_or_421_and_nothing_internal() {
     assert_eq!(reply.status, 421);
     assert!(!reply.text().contains("other.example") && !reply.text().contains(NAME));
     assert_eq!(reply.value("cache-control"), Some("no-store"));
+    let mut http2 = stage.door2().http2().await.unwrap();
+    let request = http::Request::get("https://other.example/").body(irp_testkit::origin::nothing()).unwrap();
+    assert_eq!(http2.send_request(request).await.unwrap().status(), 404);
     assert_eq!(origin.counters().connections(), 0);
 }
 

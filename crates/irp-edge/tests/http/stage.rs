@@ -131,7 +131,9 @@ async fn listen(service: &Service, tasks: &Tasks, protocol: Protocol) -> SocketA
     tokio::spawn(async move {
         while let Ok((stream, peer)) = listener.accept().await {
             stream.set_nodelay(true).unwrap();
-            let visitor = Visitor { address: peer, tls: true, sni: NAME.parse().ok(), port: 443 };
+            // HTTP/2 visitors do without SNI here.
+            let sni = if protocol == Protocol::Http1 { NAME.parse().ok() } else { None };
+            let visitor = Visitor { address: peer, tls: true, sni, port: 443 };
             let stop = tasks.token().clone();
             tasks.spawn(service.clone().serve_connection(stream, visitor, protocol, stop));
         }

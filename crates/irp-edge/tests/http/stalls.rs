@@ -13,6 +13,8 @@ use irp_testkit::{
     visitor::open_body,
 };
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use crate::stage::{NAME, Stage, head, short};
 
 const SOON: Duration = Duration::from_millis(300);
@@ -123,6 +125,29 @@ async fn an_upstream_that_takes_too_long_is_504() {
     let stage = Stage::new(Some(origin.address()), limits, Access::default()).await;
     assert_eq!(stage.get("/", "").await.status, 504);
     assert_eq!(stage.send("POST", "/", "Content-Length: 3\r\n", "abc").await.status, 504);
+}
+
+#[tokio::test]
+async fn an_upstream_that_does_not_take_the_upload_is_504() {
+    let origin = RudeOrigin::start(Manner::NeverReads);
+    let limits = Limits { response_head: SOON, upload_idle: SOON, ..short() };
+    let stage = Stage::new(Some(origin.address()), limits, Access::default()).await;
+    let wire = stage.door().connect().await.unwrap();
+    let (mut read, mut write) = tokio::io::split(wire.into_stream());
+    let sending = tokio::spawn(async move {
+        let head = head("POST", "/") + "Content-Length: 500000000\r\n\r\n";
+        write.write_all(head.as_bytes()).await?;
+        loop {
+            write.write_all(&[7; 65536]).await?;
+        }
+        #[expect(unreachable_code, reason = "names the type of the error")]
+        std::io::Result::Ok(())
+    });
+    let mut status = [0; 12];
+    read.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 504");
+    drop(read);
+    sending.abort();
 }
 
 #[tokio::test]
