@@ -11,6 +11,8 @@ use std::{
 
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use crate::clock;
+
 const TICK: Duration = Duration::from_secs(1);
 
 /// A gap that counts as sleep. The edge gives a silent client up after about as long.
@@ -83,7 +85,7 @@ impl Weather {
 impl Observed {
     fn now(edge: Option<SocketAddr>) -> Self {
         let local = local_towards(edge);
-        Self { wall: SystemTime::now(), local, known: local }
+        Self { wall: clock::now(), local, known: local }
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::{sync::mpsc, time::Instant};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::{
-    Event, EventSink, Finished,
+    Event, EventSink, Finished, clock,
     upstream::{body::Gate, connect::NoAnswer, pool::Lease},
 };
 
@@ -151,7 +151,7 @@ impl Exchange {
         Self {
             events,
             in_flight: Some(in_flight),
-            at: SystemTime::now(),
+            at: clock::now(),
             begun: Instant::now(),
             method: request.method().clone(),
             uri: request.uri().clone(),
