@@ -1,10 +1,23 @@
 //! The edge: the server that faces the Internet.
 //!
-//! It terminates TLS, verifies who may claim which name, and carries each visitor's request through a
-//! tunnel to the developer's PC. See `ARCHITECTURE.md` for the life of a request.
+//! It terminates TLS, decides who may claim which name, and carries each visitor's request through a tunnel to
+//! the developer's PC. [`Edge`] puts it together; `ARCHITECTURE.md` tells the life of a request.
 
 pub mod certs;
+pub mod config;
+mod connection;
+mod edge;
 pub mod http;
 pub mod idle;
+pub mod keys;
+pub mod listen;
 pub mod power;
+mod redirect;
+pub mod registry;
+mod report;
+pub mod sniff;
+mod ssh_way;
+pub mod tls;
 pub mod tunnels;
+
+pub use edge::{BindError, Edge, Ended, RunError};

@@ -20,7 +20,7 @@ pub const NAMESPACE: &str = "hello-1@irp";
 pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 
 /// Keying material exported from one TLS session: the same on both ends, different in every session.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct ChannelBinding(pub [u8; 32]);
 
 /// Which end makes a statement.

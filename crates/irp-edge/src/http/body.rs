@@ -15,10 +15,13 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, Sleep},
+};
 
 use super::{exchange::Running, headers};
-use crate::tunnels::pool::Busy;
+use crate::tunnels::{native::Stream, pool::Busy};
 
 /// The body of a request on its way to the upstream.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub enum RequestBody {
     Empty,
     /// What the visitor sends, as it comes.
     Visitor(Upload),
+    /// The edge's own messages to a client, as long as the session lasts.
+    Messages(mpsc::Receiver<Bytes>),
 }
 
 /// A visitor's upload.
@@ -85,7 +90,7 @@ impl RequestBody {
     #[must_use]
     pub fn progress(&self) -> Option<Arc<Progress>> {
         match self {
-            Self::Empty => None,
+            Self::Empty | Self::Messages(_) => None,
             Self::Visitor(upload) => Some(Arc::clone(&upload.progress)),
         }
     }
@@ -182,6 +187,9 @@ impl Body for RequestBody {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Visitor(upload) => upload.poll(cx),
+            Self::Messages(messages) => {
+                messages.poll_recv(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+            }
         }
     }
 
@@ -189,6 +197,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => true,
             Self::Visitor(upload) => upload.incoming.is_end_stream(),
+            Self::Messages(_) => false,
         }
     }
 
@@ -196,6 +205,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Visitor(upload) => upload.incoming.size_hint(),
+            Self::Messages(_) => SizeHint::default(),
         }
     }
 }
@@ -206,19 +216,24 @@ impl Body for RequestBody {
 pub struct TunnelBody {
     incoming: Incoming,
     busy: Option<Busy>,
+    _stream: Option<Stream>,
     ended: bool,
 }
 
 impl TunnelBody {
     /// A body that is read from `busy`.
     pub(crate) fn lent(incoming: Incoming, busy: Busy) -> Self {
-        Self { incoming, busy: Some(busy), ended: false }
+        Self { incoming, busy: Some(busy), _stream: None, ended: false }
     }
-}
 
-impl From<Incoming> for TunnelBody {
-    fn from(incoming: Incoming) -> Self {
-        Self { incoming, busy: None, ended: false }
+    /// A body that comes on a stream of a shared connection, which counts as long as it lasts.
+    pub(crate) fn streamed(incoming: Incoming, stream: Stream) -> Self {
+        Self { incoming, busy: None, _stream: Some(stream), ended: false }
+    }
+
+    /// The empty body of an answer after which the connection speaks another protocol.
+    pub(crate) fn upgraded(incoming: Incoming) -> Self {
+        Self { incoming, busy: None, _stream: None, ended: false }
     }
 }
 

@@ -17,7 +17,7 @@ mod forwarding;
 mod headers;
 pub mod limits;
 mod pipeline;
-mod respond;
+pub(crate) mod respond;
 pub mod route;
 mod service;
 mod upgrade;

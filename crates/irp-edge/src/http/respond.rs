@@ -15,6 +15,10 @@ const RETRY_AFTER_OVERLOAD: &str = "1";
 /// The methods of an origin server that pass; CONNECT and TRACE do not.
 const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
+/// The answer to a request without TLS on the TLS port; written as it stands, since no HTTP is spoken there.
+pub(crate) const PLAIN_HTTP: &str = "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\n\
+    content-length: 48\r\nconnection: close\r\n\r\nThis port speaks HTTPS: ask for https:// please.";
+
 /// Why the edge answers by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
@@ -75,7 +79,9 @@ impl Refusal {
             SendError::Full => Self::Overloaded("the tunnel is full"),
             SendError::Refused { port, at } => Self::UpstreamRefused { port, detail: at },
             SendError::TimedOut { at } => Self::UpstreamSlow(format!(": dialling {at}")),
-            error @ (SendError::Dial { .. } | SendError::Broken(_)) => Self::UpstreamBroken(chain(&error)),
+            error @ (SendError::Dial { .. } | SendError::Unsuited(_) | SendError::Broken(_)) => {
+                Self::UpstreamBroken(chain(&error))
+            }
         }
     }
 

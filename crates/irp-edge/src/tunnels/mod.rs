@@ -5,6 +5,7 @@
 //! keeps `Connection: upgrade` and `Upgrade`, and is answered with 101 and hyper's `OnUpgrade` among the
 //! extensions of the response.
 
+pub mod native;
 pub mod pool;
 pub mod sshd;
 
@@ -17,6 +18,8 @@ use crate::http::body::{RequestBody, TunnelBody};
 /// What carries requests to the upstream of one name. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub enum Tunnel {
+    /// A session of irp's own client.
+    Native(Arc<native::Session>),
     /// A forward of the machine's sshd: HTTP/1.1 to a local port or socket.
     Forward(Arc<pool::Forward>),
 }
@@ -61,6 +64,9 @@ pub enum SendError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The tunnel cannot carry such a request at all.
+    #[error("the tunnel cannot carry this request: {0}")]
+    Unsuited(&'static str),
     /// The connection ended, or what came back was not HTTP.
     #[error("the tunnel broke off before an answer")]
     Broken(#[source] hyper::Error),
@@ -75,6 +81,7 @@ impl Tunnel {
     /// Says why there is no answer, with the request itself where it was never written.
     pub async fn send(&self, request: Request<RequestBody>) -> Result<Response<TunnelBody>, Unsent> {
         match self {
+            Self::Native(session) => session.send(request).await,
             Self::Forward(forward) => forward.send(request).await,
         }
     }
@@ -83,7 +90,9 @@ impl Tunnel {
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         match (self, other) {
+            (Self::Native(one), Self::Native(other)) => Arc::ptr_eq(one, other),
             (Self::Forward(one), Self::Forward(other)) => Arc::ptr_eq(one, other),
+            _ => false,
         }
     }
 }

@@ -149,7 +149,7 @@ impl Busy {
         match self.sender.try_send_request(request).await {
             // After 101 the connection belongs to another protocol.
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                Ok(response.map(TunnelBody::from))
+                Ok(response.map(TunnelBody::upgraded))
             }
             Ok(response) => Ok(response.map(|incoming| TunnelBody::lent(incoming, self))),
             Err(mut error) => Err(match error.take_message() {

@@ -122,6 +122,15 @@ impl ForwardAddress {
         Ok(Self::Unix(path))
     }
 
+    /// The port, where it is one.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp(port) => Some(port.get()),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// Connects, without Nagle's delay. The kernel answers at once, so no timeout is needed here: sshd's listener
     /// accepts, or is gone, or its queue is full, which for a unix socket is an error and for TCP the caller's
     /// deadline.

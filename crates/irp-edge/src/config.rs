@@ -1,0 +1,97 @@
+//! What an edge is to do: values that are already valid, made by the program from flags and `edge.toml`.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use irp_wire::name::Hostname;
+
+use crate::{
+    certs::{AcmeConfig, HttpTokens, LocalCa, Names},
+    http::{access::Access, limits::Limits},
+    idle::IdleAfter,
+    keys::Keys,
+    power::Power,
+    tunnels::{
+        native,
+        sshd::{Owner, SshdWayConfig, UpstreamPort},
+    },
+};
+
+/// How long requests may go on after the edge was asked to stop.
+pub const DRAIN: Duration = Duration::from_secs(20);
+
+/// Everything that an edge needs to know.
+#[derive(Debug)]
+pub struct EdgeConfig {
+    /// Where visitors and clients come in; port 0 takes a free port.
+    pub listen: Vec<SocketAddr>,
+    /// Where visitors without TLS are redirected from, and http-01 is answered.
+    pub http_listen: Vec<SocketAddr>,
+    /// The port in URLs, where it is not that of the first listener (behind a port mapping).
+    pub public_port: Option<u16>,
+    /// Names with rules or aliases of their own.
+    pub hosts: Vec<Host>,
+    /// Who may claim which names.
+    pub keys: Keys,
+    /// Where certificates come from.
+    pub certificates: CertificateSource,
+    /// The folder for what must outlive the process: identity, certificates, accounts.
+    pub state: PathBuf,
+    /// Limits of the public side.
+    pub limits: Limits,
+    /// How sessions of our client are run.
+    pub sessions: native::Settings,
+    /// Tunnels of stock OpenSSH, if they are taken.
+    pub ssh: Option<SshWay>,
+    /// After which time without a session the machine ends.
+    pub idle_after: IdleAfter,
+    /// How the machine ends.
+    pub power: Power,
+    /// How long requests may go on after the edge was asked to stop; see [`DRAIN`].
+    pub drain: Duration,
+}
+
+/// One name that the edge serves.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// The name.
+    pub name: Hostname,
+    /// Other spellings that visitors of this name may use, such as `localhost` and `127.0.0.1`.
+    pub aliases: Vec<String>,
+    /// Who may reach it.
+    pub access: Access,
+}
+
+/// Where certificates come from.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it in a process")]
+pub enum CertificateSource {
+    /// The authority of this machine, for trials: only who trusts it can connect.
+    Local {
+        /// The authority.
+        ca: LocalCa,
+        /// For which names.
+        names: Names,
+    },
+    /// An authority that speaks ACME.
+    Acme {
+        /// What to order, where; a challenge by tls-alpn-01 must use the table given to [`crate::Edge::bind`].
+        config: AcmeConfig,
+        /// The files of http-01, for the listener without TLS.
+        http_tokens: Option<Arc<HttpTokens>>,
+    },
+}
+
+/// Tunnels of stock OpenSSH.
+#[derive(Debug, Clone)]
+pub struct SshWay {
+    /// The name whose requests come out at the port.
+    pub name: Hostname,
+    /// The port at which `ssh -R` comes out.
+    pub port: UpstreamPort,
+    /// Further names, each at a socket of its own, and the folder of these sockets.
+    pub sockets: Option<(PathBuf, Vec<Hostname>)>,
+    /// Who may have forwards.
+    pub owner: Owner,
+    /// Our own sshd for SSH connections on the public port; `None` refuses them.
+    pub on_public_port: Option<SshdWayConfig>,
+}

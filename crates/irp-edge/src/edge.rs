@@ -1,0 +1,280 @@
+//! The edge put together: bound first, then run, then drained.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use irp_wire::{
+    control::GoodbyeReason,
+    key::{KeyError, PublicKey, SecretKey},
+    tasks::Tasks,
+};
+use secrecy::ExposeSecret as _;
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    certs::{
+        Certificates, Clock as WallClock, FileStore, Identity, Keeper, SystemClock, file_store,
+        http::RootsError, identity::IdentityError,
+    },
+    config::{CertificateSource, EdgeConfig},
+    connection::{HANDSHAKES_MAX, Reception},
+    http::{Service, route::Route},
+    idle::{self, Activity, BootClock, Clock as _, Countdown, IdleTimer, Outcome},
+    listen,
+    redirect::Redirect,
+    registry::Registry,
+    report::Reports,
+    ssh_way::{self, RunningSshWay},
+    tls::Configs,
+    tunnels::{
+        native::{Door, Hellos},
+        sshd,
+    },
+};
+
+/// How long sessions may take to leave once the requests are done.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// An edge whose sockets are bound; visitors wait in the kernel's queue until it runs.
+pub struct Edge {
+    config: EdgeConfig,
+    listeners: Vec<TcpListener>,
+    http_listeners: Vec<TcpListener>,
+    identity: SecretKey,
+    certificates: Arc<Certificates>,
+    keeper: Option<Keeper>,
+    ssh: Option<RunningSshWay>,
+}
+
+/// Why an edge cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// An address cannot be had.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No address is given.
+    #[error("no address to listen on is given")]
+    NoAddress,
+    /// The folder for state is of no use.
+    #[error("cannot use the state folder")]
+    State(#[from] file_store::OpenError),
+    /// The identity cannot be read or made.
+    #[error("cannot read or make the edge's identity")]
+    Identity(#[from] IdentityError),
+    /// The identity is damaged.
+    #[error("the edge's identity is damaged")]
+    IdentityKey(#[from] KeyError),
+    /// The trust roots for the certificate authority are of no use.
+    #[error("cannot use the trust roots of the certificate authority")]
+    Roots(#[from] RootsError),
+    /// Our own sshd cannot start.
+    #[error("cannot take SSH connections on the public port")]
+    Sshd(#[from] sshd::OpenError),
+    /// The name of a socket for `ssh -R` is of no use.
+    #[error("cannot make the sockets for ssh -R")]
+    Sockets(#[from] sshd::SocketNameError),
+}
+
+/// Why a running edge ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was asked to.
+    Asked,
+    /// Nobody was connected for the idle time, and the machine was told to power off.
+    Idle,
+}
+
+/// Why a running edge could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// TLS cannot be set up.
+    #[error("cannot set up TLS")]
+    Tls(#[from] rustls::Error),
+}
+
+impl std::fmt::Debug for Edge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Edge").field("addresses", &self.addresses()).finish_non_exhaustive()
+    }
+}
+
+impl Edge {
+    /// Opens the state folder, the identity and all sockets. `certificates` is the table from which TLS is
+    /// served; it is made outside, since a challenge by tls-alpn-01 needs it too.
+    ///
+    /// # Errors
+    ///
+    /// See [`BindError`].
+    pub async fn bind(mut config: EdgeConfig, certificates: Arc<Certificates>) -> Result<Self, BindError> {
+        let store = Arc::new(FileStore::open(&config.state)?);
+        let identity = Identity::open_or_create(store.as_ref()).await?;
+        let identity = SecretKey::from_seed(identity.seed().expose_secret())?;
+        let listeners = bind_all(&config.listen)?;
+        if listeners.is_empty() {
+            return Err(BindError::NoAddress);
+        }
+        let http_listeners = bind_all(&config.http_listen)?;
+        let ssh = match config.ssh.take() {
+            Some(way) => Some(ssh_way::open(way).await?),
+            None => None,
+        };
+        let keeper = match &config.certificates {
+            CertificateSource::Acme { config, .. } => {
+                let clock: Arc<dyn WallClock> = Arc::new(SystemClock);
+                Some(Keeper::new(config.clone(), store, Arc::clone(&certificates), clock)?)
+            }
+            CertificateSource::Local { .. } => None,
+        };
+        Ok(Self { config, listeners, http_listeners, identity, certificates, keeper, ssh })
+    }
+
+    /// Where visitors and clients come in, with the true ports.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Where visitors without TLS come in, with the true ports.
+    #[must_use]
+    pub fn http_addresses(&self) -> Vec<SocketAddr> {
+        self.http_listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// The key by which clients know this edge.
+    #[must_use]
+    pub fn identity(&self) -> PublicKey {
+        self.identity.public_key()
+    }
+
+    /// The port in URLs.
+    #[must_use]
+    pub fn public_port(&self) -> u16 {
+        let bound = self.addresses().first().map(SocketAddr::port);
+        self.config.public_port.or(bound).unwrap_or(443)
+    }
+
+    /// Runs until `shutdown`, or until the idle timer ends the machine; then lets requests finish, says goodbye
+    /// to clients, and returns when nothing of it runs any more.
+    ///
+    /// # Errors
+    ///
+    /// See [`RunError`].
+    pub async fn run(self, shutdown: CancellationToken) -> Result<Ended, RunError> {
+        let public_port = self.public_port();
+        let Self { config, listeners, http_listeners, identity, certificates, keeper, ssh } = self;
+        let (visitors, tunnels, keepers) = (Tasks::new(), Tasks::new(), Tasks::new());
+
+        let clock = BootClock;
+        let timer = IdleTimer::new(config.idle_after, clock.now());
+        let activity = Activity::new(clock);
+        let (countdown, left) = watch::channel(Countdown::Never);
+
+        let registry = Arc::new(Registry::new(config.keys, routes_of(&config.hosts)));
+        for name in registry.granted_names().chain(ssh.iter().flat_map(|way| way.names().cloned())) {
+            registry.know(&name);
+        }
+        let service = Service::new(
+            Arc::clone(&registry) as _,
+            config.limits,
+            mark(),
+            visitors.clone(),
+            Some(Reports::new(Arc::clone(&registry)) as _),
+        );
+        let door = Arc::new(Door {
+            identity,
+            registry: Arc::clone(&registry),
+            activity: activity.clone(),
+            countdown: left,
+            idle_after: config.idle_after,
+            public_port,
+            settings: config.sessions,
+            tasks: tunnels.clone(),
+            hellos: Hellos::default(),
+        });
+
+        let http_tokens = match config.certificates {
+            CertificateSource::Acme { http_tokens, .. } => {
+                if let Some(keeper) = keeper {
+                    let stop = keepers.token().clone();
+                    keepers.spawn(keeper.run(stop));
+                }
+                http_tokens
+            }
+            CertificateSource::Local { ca, names } => {
+                let (table, stop) = (Arc::clone(&certificates), keepers.token().clone());
+                keepers.spawn(async move {
+                    let clock: Arc<dyn WallClock> = Arc::new(SystemClock);
+                    if let Err(error) = ca.keep(&names, &table, &clock, &stop).await {
+                        tracing::error!(%error, "cannot issue the local certificate");
+                    }
+                });
+                None
+            }
+        };
+        let ssh = ssh.map(|way| Arc::new(way.start(&registry, &activity, &keepers)));
+
+        let reception = Reception {
+            tls: Configs::new(certificates)?,
+            service,
+            door,
+            ssh,
+            activity: activity.clone(),
+            handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
+            visitors: visitors.clone(),
+        };
+        for listener in listeners {
+            visitors.spawn(reception.clone().accept(listener));
+        }
+        let redirect = Redirect::new(Arc::clone(&registry), http_tokens, public_port, visitors.clone());
+        for listener in http_listeners {
+            visitors.spawn(redirect.clone().accept(listener));
+        }
+        drop(reception);
+
+        let outcome = idle::run(timer, activity, config.power, countdown, shutdown).await;
+        let (ended, reason, text) = match outcome {
+            Outcome::Idle => {
+                (Ended::Idle, GoodbyeReason::MachineEnds, "nobody was connected for the idle time")
+            }
+            Outcome::Stopped => (Ended::Asked, GoodbyeReason::Restart, "the edge is stopping"),
+        };
+        tracing::info!(?ended, "stopping: requests under way may finish");
+        if !visitors.shutdown(config.drain).await.in_time {
+            tracing::warn!("some requests did not finish in time");
+        }
+        for session in registry.sessions() {
+            tunnels.spawn(async move { session.goodbye(reason, text, GOODBYE).await });
+        }
+        tunnels.shutdown(GOODBYE + Duration::from_secs(1)).await;
+        keepers.shutdown(GOODBYE).await;
+        Ok(ended)
+    }
+}
+
+/// A number by which this edge knows a request that comes round again.
+fn mark() -> u64 {
+    let mut number = [0; 8];
+    // Without randomness no TLS session would come about, and so no request.
+    let _ = aws_lc_rs::rand::fill(&mut number);
+    u64::from_be_bytes(number)
+}
+
+fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, BindError> {
+    let bind = |&address| listen::bind(address).map_err(|source| BindError::Listen { address, source });
+    addresses.iter().map(bind).collect()
+}
+
+fn routes_of(hosts: &[crate::config::Host]) -> Vec<(Arc<Route>, Vec<String>)> {
+    let route = |host: &crate::config::Host| {
+        (Arc::new(Route::new(host.name.clone(), host.access.clone())), host.aliases.clone())
+    };
+    hosts.iter().map(route).collect()
+}

@@ -1,0 +1,119 @@
+//! The control stream of a session, at the edge.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::{body::Incoming, client::conn::http2::SendRequest};
+use irp_wire::{
+    CONTROL_AUTHORITY, CONTROL_PATH,
+    control::{ClientMessage, Decoder, EdgeMessage},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{self, Instant, MissedTickBehavior},
+};
+
+use super::{Session, lanes::FLOOR};
+use crate::{http::body::RequestBody, idle::Countdown};
+
+/// How long the client may take to answer the control request.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often lanes that nobody uses are looked for.
+const TIDY_EVERY: Duration = Duration::from_secs(15);
+
+/// Why the control stream could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OpenError {
+    #[error("the client did not answer the control request in time")]
+    Timeout,
+    #[error("the client refused the control request with {0}")]
+    Refused(StatusCode),
+    #[error("the connection broke during the control request")]
+    Broken(#[from] hyper::Error),
+    #[error("the control request is malformed")]
+    Request(#[from] http::Error),
+}
+
+/// Opens the control stream; afterwards it is certain that the client serves.
+pub(super) async fn open(
+    http2: &mut SendRequest<RequestBody>,
+    messages: mpsc::Receiver<Bytes>,
+) -> Result<Incoming, OpenError> {
+    let request = Request::post(format!("https://{CONTROL_AUTHORITY}{CONTROL_PATH}"))
+        .body(RequestBody::Messages(messages))?;
+    let response = time::timeout(ANSWER_WITHIN, http2.send_request(request)).await;
+    let response = response.map_err(|_| OpenError::Timeout)??;
+    if response.status() != StatusCode::OK {
+        return Err(OpenError::Refused(response.status()));
+    }
+    Ok(response.into_body())
+}
+
+/// Listens to the client until the session is over; tells it about the idle timer meanwhile.
+pub(super) async fn listen(
+    session: &Session,
+    mut from_client: Incoming,
+    mut idle: watch::Receiver<Countdown>,
+    leaving: impl Fn(),
+) {
+    let mut decoder = Decoder::default();
+    let mut tidy = time::interval_at(Instant::now() + TIDY_EVERY, TIDY_EVERY);
+    tidy.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    {
+        let countdown = *idle.borrow_and_update();
+        tell_idle(session, countdown);
+    };
+    ask_for_lanes(session);
+    loop {
+        tokio::select! {
+                () = session.over().cancelled() => return,
+                frame = from_client.frame() => {
+                    let Some(Ok(frame)) = frame else { return };
+                    let Ok(data) = frame.into_data() else { continue };
+                    decoder.push(&data);
+                    loop {
+                        match decoder.message() {
+                            Ok(Some(ClientMessage::Leaving)) => leaving(),
+                            Ok(Some(ClientMessage::LanesFailed { count })) => session.lanes.failed(count),
+                            Ok(Some(_)) => {}
+                            Ok(None) => break,
+                            Err(error) => {
+                                tracing::warn!(session = %session.id(), %error, "ending the session");
+                                return;
+                            }
+                        }
+                    }
+                }
+                changed = idle.changed(), if idle.has_changed().is_ok() => {
+                    if changed.is_ok() {
+                        {
+            let countdown = *idle.borrow_and_update();
+            tell_idle(session, countdown);
+        };
+                    }
+                }
+                _ = tidy.tick() => session.idle_lanes.expire(Instant::now()),
+            }
+    }
+}
+
+/// A few lanes are opened ahead of the first requests.
+fn ask_for_lanes(session: &Session) {
+    let floor = u16::try_from(FLOOR).unwrap_or(u16::MAX);
+    let count = session.lanes.ask(floor, Instant::now());
+    if count > 0 {
+        session.tell(&EdgeMessage::OpenLanes { count });
+    }
+}
+
+fn tell_idle(session: &Session, countdown: Countdown) {
+    let ends_after_s = match countdown {
+        Countdown::Held(after) | Countdown::Running(after) => Some(after.as_secs()),
+        Countdown::Ending => Some(0),
+        Countdown::Never => None,
+    };
+    session.tell(&EdgeMessage::Idle { ends_after_s });
+}

@@ -1,0 +1,8 @@
+//! Edge and client together over real TLS, both in this process: the tunnel itself, with real visitors in front
+//! and real programs behind.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod claims;
+mod stage;
+mod traffic;

@@ -1,0 +1,226 @@
+//! The stage of these tests: an edge with its local authority, clients, and the visitors' way in.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use irp_client::{
+    ClientConfig, Event, EventSink, HostHeader, ProxySettings, Roots, RunError, Timeouts, UpstreamTrust,
+};
+use irp_edge::{
+    Edge, Ended,
+    certs::{Certificates, LocalCa, Names},
+    config::{CertificateSource, DRAIN, EdgeConfig, Host},
+    http::{Limits, access::Access},
+    idle::IdleAfter,
+    keys::{Grant, Keys},
+    power::Power,
+    tunnels::native::Settings,
+};
+use irp_testkit::visitor::{Curl, Door};
+use irp_wire::{key::SecretKey, name::Hostname};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use tempfile::TempDir;
+use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+/// The name that tests use.
+pub(crate) const NAME: &str = "alice.localhost";
+
+/// How long anything may take on a shared machine before a test gives up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An edge that runs.
+pub(crate) struct Stage {
+    pub(crate) folder: TempDir,
+    pub(crate) address: SocketAddr,
+    pub(crate) key: Arc<SecretKey>,
+    ca: PathBuf,
+    shutdown: CancellationToken,
+    edge: JoinHandle<Ended>,
+}
+
+/// What differs between stages.
+pub(crate) struct Options {
+    pub(crate) limits: Limits,
+    pub(crate) sessions: Settings,
+    pub(crate) idle_after: IdleAfter,
+    pub(crate) access: Access,
+    /// Keys beside that of the stage, with the names they may claim.
+    pub(crate) others: Vec<Grant>,
+    /// The port of an edge that was here before.
+    pub(crate) port: u16,
+    /// The folder of an edge that was here before.
+    pub(crate) folder: Option<TempDir>,
+    pub(crate) key: Option<Arc<SecretKey>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            sessions: Settings::default(),
+            idle_after: IdleAfter::NEVER,
+            access: Access::default(),
+            others: Vec::new(),
+            port: 0,
+            folder: None,
+            key: None,
+        }
+    }
+}
+
+impl Stage {
+    pub(crate) async fn new() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    pub(crate) async fn with(options: Options) -> Self {
+        let folder = options.folder.unwrap_or_else(|| TempDir::new().unwrap());
+        let ca = LocalCa::open_or_create(folder.path(), std::time::SystemTime::now()).unwrap();
+        let ca_path = ca.path().to_owned();
+        let key = options.key.unwrap_or_else(|| Arc::new(SecretKey::generate().unwrap()));
+        let names = vec![NAME.parse().unwrap(), "*.alice.localhost".parse().unwrap()];
+        let mut grants = vec![Grant { key: key.public_key(), names, comment: "alice@laptop".into() }];
+        grants.extend(options.others);
+        let name: Hostname = NAME.parse().unwrap();
+        let aliases = ["localhost", "127.0.0.1", "[::1]"].map(String::from).to_vec();
+        let config = EdgeConfig {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], options.port))],
+            http_listen: Vec::new(),
+            public_port: None,
+            hosts: vec![Host { name, aliases, access: options.access }],
+            keys: Keys::new(grants),
+            certificates: CertificateSource::Local {
+                ca,
+                names: Names::new([NAME, "*.alice.localhost"]).unwrap(),
+            },
+            state: folder.path().join("state"),
+            limits: options.limits,
+            sessions: options.sessions,
+            ssh: None,
+            idle_after: options.idle_after,
+            power: Power::Exit,
+            drain: DRAIN,
+        };
+        let edge = Edge::bind(config, Certificates::new()).await.unwrap();
+        let address = edge.addresses()[0];
+        let shutdown = CancellationToken::new();
+        let edge = tokio::spawn({
+            let shutdown = shutdown.clone();
+            async move { edge.run(shutdown).await.unwrap() }
+        });
+        Self { folder, address, key, ca: ca_path, shutdown, edge }
+    }
+
+    /// What a client of this stage's key needs to serve `upstream` under [`NAME`].
+    pub(crate) fn config(&self, upstream: &str) -> ClientConfig {
+        ClientConfig {
+            host: NAME.parse().unwrap(),
+            port: self.address.port(),
+            connect_to: Some(self.address),
+            names: vec![NAME.parse().unwrap()],
+            signer: Arc::clone(&self.key) as _,
+            roots: Roots::Only(self.ca.clone()),
+            known_edges: self.folder.path().join("known_edges"),
+            upstream: upstream.parse().unwrap(),
+            upstream_trust: UpstreamTrust::default(),
+            host_header: HostHeader::default(),
+            lanes_max: irp_client::LANES_MAX,
+            stream_window: irp_client::STREAM_WINDOW,
+            timeouts: Timeouts::default(),
+            proxy: ProxySettings::default(),
+            agent: "test".into(),
+        }
+    }
+
+    /// A client of this stage that is connected.
+    pub(crate) async fn client(&self, upstream: &str) -> Client {
+        let mut client = Client::start(self.config(upstream));
+        client.connected().await;
+        client
+    }
+
+    /// The visitors' way in, under [`NAME`].
+    pub(crate) fn door(&self) -> Door {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(&self.ca).unwrap()).unwrap();
+        Door::tls(self.address, NAME, Arc::new(roots))
+    }
+
+    /// curl, trusting this stage's authority.
+    pub(crate) fn curl(&self) -> Curl {
+        Curl::new().trusting(&self.ca).resolving(NAME, self.address)
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("https://{NAME}:{}{path}", self.address.port())
+    }
+
+    /// Asks the edge to stop, and waits until it has.
+    pub(crate) async fn stop(self) -> (Ended, TempDir) {
+        self.shutdown.cancel();
+        (timeout(PATIENCE, self.edge).await.unwrap().unwrap(), self.folder)
+    }
+
+    /// Waits until the edge has ended by itself.
+    pub(crate) async fn ended(self) -> Ended {
+        timeout(PATIENCE, self.edge).await.unwrap().unwrap()
+    }
+}
+
+/// A client that runs.
+pub(crate) struct Client {
+    pub(crate) events: mpsc::Receiver<Event>,
+    shutdown: CancellationToken,
+    run: JoinHandle<Result<(), RunError>>,
+}
+
+impl Client {
+    pub(crate) fn start(config: ClientConfig) -> Self {
+        let (sink, events) = EventSink::channel();
+        let shutdown = CancellationToken::new();
+        let run = tokio::spawn(irp_client::run(config, sink, shutdown.clone()));
+        Self { events, shutdown, run }
+    }
+
+    /// Waits for the first event that `want` takes.
+    pub(crate) async fn event<T>(&mut self, what: &str, mut want: impl FnMut(&Event) -> Option<T>) -> T {
+        let mut seen = Vec::new();
+        let found = timeout(PATIENCE, async {
+            while let Some(event) = self.events.recv().await {
+                if let Some(found) = want(&event) {
+                    return Some(found);
+                }
+                seen.push(event);
+            }
+            None
+        });
+        match found.await {
+            Ok(Some(found)) => found,
+            _ => panic!("no event: {what}; there were {seen:#?}"),
+        }
+    }
+
+    pub(crate) async fn connected(&mut self) -> Vec<String> {
+        let connected = |event: &Event| match event {
+            Event::Connected { urls, .. } => Some(urls.clone()),
+            _ => None,
+        };
+        self.event("connected", connected).await
+    }
+
+    /// Asks the client to leave, and waits until it has.
+    pub(crate) async fn stop(self) -> Result<(), RunError> {
+        self.shutdown.cancel();
+        self.ended().await
+    }
+
+    /// Waits until the client has ended by itself.
+    pub(crate) async fn ended(self) -> Result<(), RunError> {
+        timeout(PATIENCE, self.run).await.unwrap().unwrap()
+    }
+
+    /// Ends the client without a word.
+    pub(crate) fn kill(self) {
+        self.run.abort();
+    }
+}
