@@ -3,11 +3,14 @@
 //! These types hold what was typed and check only its form; [`config`](crate::config) turns them into what
 //! the program runs with.
 
+pub(crate) mod forward;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub(crate) use self::forward::{Connect, Up};
 use crate::{
     error::EXIT_CODES,
     ui::{AsWanted, Wanted, When},
@@ -48,7 +51,7 @@ pub(crate) struct Output {
     color: When,
     /// Tell more of what happens inside, twice for still more; IRP_LOG takes a finer filter
     #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
-    pub(crate) verbose: u8,
+    verbose: u8,
     /// Show no steps and no live lines, only warnings and failures
     #[arg(short, long, global = true)]
     quiet: bool,
@@ -56,14 +59,17 @@ pub(crate) struct Output {
 
 impl AsWanted for Output {
     fn as_wanted(&self) -> Wanted {
-        Wanted { json: self.json, quiet: self.quiet, colour: self.color }
+        Wanted { json: self.json, quiet: self.quiet, verbose: self.verbose, colour: self.color }
     }
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Up(Up),
+    Connect(Connect),
     Edge(Edge),
+    Keygen(Keygen),
     Ca(Ca),
     Completions(Completions),
 }
@@ -100,7 +106,8 @@ The public line goes into the edge's configuration, as `public` of a [[key]] tab
 #[command(after_long_help = "\
 Examples:
   irp keygen
-  irp keygen --output ./work-key --no-passphrase")]
+  irp keygen --output ./work-key
+  ssh-keygen -p -f ./work-key       give it a passphrase")]
 pub(crate) struct Keygen {
     /// Where the private key goes; the public one goes beside it, with .pub
     #[arg(long, short, value_name = "FILE")]
@@ -111,9 +118,6 @@ pub(crate) struct Keygen {
     /// The comment at the end of the public line [default: your user name]
     #[arg(long, value_name = "TEXT")]
     pub(crate) comment: Option<String>,
-    /// Do not ask for a passphrase: whoever has the file is you
-    #[arg(long)]
-    pub(crate) no_passphrase: bool,
 }
 
 /// Tell about the certificate authority of this machine

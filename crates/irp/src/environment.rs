@@ -15,6 +15,12 @@ pub(crate) struct Environment {
     pub(crate) state_dir: Option<PathBuf>,
     /// `USER`, else `LOGNAME`: the first label of the public name when none is given.
     pub(crate) user: Option<String>,
+    /// `HTTPS_PROXY`, else `https_proxy`; it may hold a password.
+    pub(crate) https_proxy: Option<SecretString>,
+    /// `NO_PROXY`, else `no_proxy`.
+    pub(crate) no_proxy: Option<String>,
+    /// `SSH_AUTH_SOCK`: where the ssh-agent listens.
+    pub(crate) ssh_auth_sock: Option<PathBuf>,
     /// `NO_COLOR` is set to something (<https://no-color.org>), or `TERM` is `dumb`.
     pub(crate) no_color: bool,
     /// `IRP_LOG`: a filter such as `debug` or `irp_client=trace`.
@@ -32,6 +38,9 @@ impl Environment {
                 .or_else(|| below_home(".local/state"))
                 .map(|dir| dir.join("irp")),
             user: text("USER").or_else(|| text("LOGNAME")),
+            https_proxy: text("HTTPS_PROXY").or_else(|| text("https_proxy")).map(SecretString::from),
+            no_proxy: text("NO_PROXY").or_else(|| text("no_proxy")),
+            ssh_auth_sock: path("SSH_AUTH_SOCK"),
             no_color: given("NO_COLOR").is_some() || given("TERM").is_some_and(|term| term == "dumb"),
             log: text("IRP_LOG"),
             home,

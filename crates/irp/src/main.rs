@@ -3,15 +3,18 @@
 //! `main` only composes: it reads the environment, parses what was typed, prepares the terminal, runs one
 //! command of [`commands`], and turns a failure into its exit code.
 
-#![expect(dead_code, reason = "the commands that use the rest come with the tunnel")]
-
+mod authority;
 mod cli;
 mod clock;
 mod commands;
 mod config;
+mod dns_hook;
+mod echo;
 mod environment;
 mod error;
+mod identity;
 mod log;
+mod signals;
 mod ui;
 
 use std::process::ExitCode;

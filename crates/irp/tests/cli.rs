@@ -62,7 +62,7 @@ fn help_is_complete() {
     }
 }
 
-const COMMANDS: &[&str] = &["", "edge", "ca", "ca path", "ca show", "completions"];
+const COMMANDS: &[&str] = &["", "up", "connect", "edge", "keygen", "ca", "ca path", "ca show", "completions"];
 
 #[test]
 fn the_version_is_on_stdout() {
@@ -173,4 +173,44 @@ fn without_a_home_there_is_a_hint() {
     let output = Command::new(env!("CARGO_BIN_EXE_irp")).args(["ca", "path"]).env_clear().output().unwrap();
     assert_eq!(output.status.code(), Some(3));
     looks_like(&text(&output.stderr), "homeless.txt");
+}
+
+#[test]
+fn a_key_is_made_once_and_printed() {
+    let home = Home::new();
+    let output = home.irp(&["keygen"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let public = text(&output.stdout);
+    assert!(public.starts_with("ssh-ed25519 AAAA") && public.ends_with(" alice\n"), "{public}");
+    let file = home.path().join(".config/irp/id_ed25519.pub");
+    assert_eq!(fs::read_to_string(file).unwrap(), public);
+    let again = home.irp(&["keygen"]);
+    assert_eq!(again.status.code(), Some(3));
+    assert!(text(&again.stderr).contains("exists already"), "{}", text(&again.stderr));
+}
+
+#[test]
+fn what_cannot_be_an_edge_or_an_upstream_is_told() {
+    let home = Home::new();
+    for (arguments, expected) in [
+        (&["connect", "alice.example.com", "70000"][..], "`70000` is no port"),
+        (&["connect", "alice.example.com:x", "3000"][..], "`x` is no port"),
+        (&["connect", "192.0.2.7", "3000"][..], "it is no host name: an IP address is not a host name"),
+        (&["connect", "alice.example.com", "ftp://x"][..], "`ftp` is not supported"),
+        (&["up", "--local", "--allow", "10.0.0.0/33"][..], "`10.0.0.0/33` is no network"),
+        (&["up", "--local", "--name", "a_b"][..], "`a_b` cannot be a name below localhost"),
+        (&["up", "--local", "--hold", "5"][..], "`5` is no span of time"),
+        (&["up", "--local", "--basic-auth", "alice"][..], "there is no password for alice"),
+    ] {
+        let output = home.irp(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&output.stderr).contains(expected), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn without_a_key_the_hint_is_keygen() {
+    let output = Home::new().irp(&["connect", "alice.example.com", "3000"]);
+    assert_eq!(output.status.code(), Some(3));
+    looks_like(&text(&output.stderr), "no-key.txt");
 }

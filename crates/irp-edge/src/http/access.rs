@@ -80,10 +80,14 @@ impl User {
     /// (RFC 7617, section 2).
     #[must_use]
     pub fn new(name: &str, password: &str) -> Option<Self> {
-        if name.is_empty() || name.contains(':') {
-            return None;
-        }
-        Some(Self { name: name.to_owned(), credentials: digest_of(format!("{name}:{password}").as_bytes()) })
+        Self::from_digest(name, digest_of(format!("{name}:{password}").as_bytes()))
+    }
+
+    /// A user of whom only the SHA-256 digest of `name:password` is known; `None` as for [`new`](Self::new).
+    #[must_use]
+    pub fn from_digest(name: &str, digest: [u8; 32]) -> Option<Self> {
+        let is_name = !name.is_empty() && !name.contains(':');
+        is_name.then(|| Self { name: name.to_owned(), credentials: digest })
     }
 }
 

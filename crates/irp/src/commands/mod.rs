@@ -2,11 +2,21 @@
 
 mod ca;
 mod completions;
+mod connect;
 mod edge;
+mod keygen;
+mod tunnel;
+mod up;
 
 use std::process::ExitCode;
 
-use crate::{cli::Command, environment::Environment, error::Failure, ui::Ui};
+use crate::{
+    cli::Command,
+    environment::Environment,
+    error::{Failure, Kind},
+    log,
+    ui::Ui,
+};
 
 /// Runs what was typed.
 ///
@@ -15,8 +25,38 @@ use crate::{cli::Command, environment::Environment, error::Failure, ui::Ui};
 /// What went wrong, for the person.
 pub(crate) fn run(command: Command, environment: &Environment, ui: &Ui) -> Result<ExitCode, Failure> {
     match command {
-        Command::Edge(flags) => edge::run(&flags, environment, ui),
+        Command::Up(flags) => {
+            start_log(environment, ui)?;
+            block_on(up::run(flags, environment, ui))
+        }
+        Command::Connect(flags) => {
+            start_log(environment, ui)?;
+            block_on(connect::run(flags, environment, ui))
+        }
+        Command::Edge(flags) => block_on(edge::run(flags, environment, ui)),
+        Command::Keygen(flags) => keygen::run(&flags, environment, ui),
         Command::Ca(flags) => ca::run(flags.what, environment, ui),
         Command::Completions(flags) => completions::run(&flags, ui),
     }
+}
+
+/// Starts the log of a command that shows what it does on the screen: only faults, unless asked for more.
+fn start_log(environment: &Environment, ui: &Ui) -> Result<(), Failure> {
+    let (filter, named) = match &environment.log {
+        Some(filter) => (filter.as_str(), "IRP_LOG"),
+        None => (ui.verbosity().unwrap_or("error"), "-v"),
+    };
+    log::start(ui, filter, log::Format::Text, named)
+}
+
+/// Runs a command that waits for others. It stays on this thread, where it may wait for the terminal as well,
+/// while the traffic runs on other threads.
+fn block_on(command: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|error| Failure::new(Kind::Internal, "cannot start the runtime").because(&error))?;
+    let result = runtime.block_on(command);
+    // What is left is not worth waiting for: all owners of tasks have waited for theirs.
+    runtime.shutdown_background();
+    result
 }

@@ -4,13 +4,14 @@
 
 use std::{
     collections::BTreeSet,
+    fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
 use ipnet::IpNet;
 use irp_wire::{
-    key::PublicKey,
+    key::{KeyError, PublicKey},
     name::{Hostname, NamePattern},
 };
 use serde::Deserialize;
@@ -64,10 +65,6 @@ fn default_state_dir() -> PathBuf {
 pub(crate) struct Certificate {
     #[serde(default)]
     pub(crate) mode: CertificateMode,
-    /// PEM chain, leaf first; for mode `files`.
-    pub(crate) cert: Option<PathBuf>,
-    /// PEM private key; for mode `files`.
-    pub(crate) key: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -78,8 +75,6 @@ pub(crate) enum CertificateMode {
     Acme,
     /// Signed by irp's authority of this machine, for names below `localhost`.
     Local,
-    /// Two files that somebody else renews; they are read again when they change.
-    Files,
 }
 
 /// The order of a certificate (RFC 8555).
@@ -150,9 +145,26 @@ pub(crate) struct AcmeDns {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Key {
-    /// An SSH public key line; what follows the key is a comment.
-    pub(crate) public: PublicKey,
+    pub(crate) public: KeyLine,
     pub(crate) names: Vec<NamePattern>,
+}
+
+/// An SSH public key as its line in a `.pub` file.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct KeyLine {
+    pub(crate) key: PublicKey,
+    /// What follows the key: whose it is.
+    pub(crate) comment: String,
+}
+
+impl TryFrom<String> for KeyLine {
+    type Error = KeyError;
+
+    fn try_from(line: String) -> Result<Self, KeyError> {
+        let comment = line.split_ascii_whitespace().skip(2).collect::<Vec<_>>().join(" ");
+        Ok(Self { key: line.parse()?, comment })
+    }
 }
 
 /// Who may visit a name.
@@ -163,6 +175,46 @@ pub(crate) struct Host {
     /// Only these addresses; everybody if left out.
     #[serde(default)]
     pub(crate) allow: Vec<Network>,
+    /// Only who knows one of these passwords; everybody if left out.
+    #[serde(default)]
+    pub(crate) basic_auth: Vec<PasswordHash>,
+}
+
+/// A user and what their password is compared with: `USER:sha256:HEX`, the digest of `USER:PASSWORD`.
+///
+/// The digest has no salt but the user name: it keeps a password from whoever reads the file in passing, and a
+/// long random password from everybody.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct PasswordHash {
+    pub(crate) user: String,
+    pub(crate) digest: [u8; 32],
+}
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PasswordHash").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+impl TryFrom<String> for PasswordHash {
+    type Error = &'static str;
+
+    // The message must not quote the text: it may be a password in the wrong place.
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        const SHAPE: &str = "a password is written `USER:sha256:HEX`: printf %s 'USER:PASSWORD' | sha256sum";
+        let (user, hex) = text.split_once(":sha256:").ok_or(SHAPE)?;
+        let is_hex = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if user.is_empty() || user.contains(':') || !is_hex {
+            return Err(SHAPE);
+        }
+        let mut digest = [0; 32];
+        for (byte, pair) in digest.iter_mut().zip(hex.as_bytes().chunks(2)) {
+            let pair = std::str::from_utf8(pair).map_err(|_| SHAPE)?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| SHAPE)?;
+        }
+        Ok(Self { user: user.to_owned(), digest })
+    }
 }
 
 /// A network in CIDR notation, or one address.
@@ -208,6 +260,9 @@ pub(crate) struct Limits {
     pub(crate) memory: Option<Bytes>,
     pub(crate) stream_window: Option<Bytes>,
     pub(crate) lanes: Option<u16>,
+    pub(crate) drain_time: Option<Span>,
+    #[serde(default)]
+    pub(crate) trusted_proxies: Vec<Network>,
 }
 
 /// The way in through this machine's sshd.
@@ -217,9 +272,9 @@ pub(crate) struct Sshd {
     /// Where a forward comes out on 127.0.0.1.
     #[serde(default = "default_upstream_port")]
     pub(crate) upstream_port: u16,
-    /// The names that the forward at `upstream_port` serves.
+    /// The first is served by the forward at `upstream_port`, each further one by its socket.
     pub(crate) names: Vec<Hostname>,
-    /// Where forwards of further names come out, as NAME.sock.
+    /// Where forwards of further names come out, as LABEL.sock.
     #[serde(default = "default_sockets")]
     pub(crate) sockets: PathBuf,
     /// Hand connections that begin with `SSH-` on `listen` to an sshd of irp's own configuration.
@@ -303,7 +358,7 @@ impl EdgeFile {
             ));
         }
         if let Some(key) = self.keys.iter().find(|key| key.names.is_empty()) {
-            let what = format!("the [[key]] {} has no names", key.public.fingerprint());
+            let what = format!("the [[key]] {} has no names", key.public.key.fingerprint());
             return Err(Misfit::new(what, "names = [\"alice.proxy.example.com\"]"));
         }
         let mut hosts = BTreeSet::new();
@@ -318,23 +373,13 @@ impl EdgeFile {
     }
 
     fn check_certificate(&self) -> Result<(), Misfit> {
-        let files = (&self.certificate.cert, &self.certificate.key);
-        match (self.certificate.mode, &self.acme, files) {
-            (CertificateMode::Files, _, (Some(_), Some(_))) => Ok(()),
-            (CertificateMode::Files, ..) => Err(Misfit::new(
-                "[certificate] mode = \"files\" needs both `cert` and `key`",
-                "cert = \"/etc/irp/cert.pem\" and key = \"/etc/irp/key.pem\"",
-            )),
-            (_, _, (Some(_), _) | (_, Some(_))) => Err(Misfit::new(
-                "[certificate] has `cert` or `key`, but its mode is not \"files\"",
-                "mode = \"files\"",
-            )),
-            (CertificateMode::Local, ..) => Ok(()),
-            (CertificateMode::Acme, None, _) => Err(Misfit::new(
+        match (self.certificate.mode, &self.acme) {
+            (CertificateMode::Local, _) => Ok(()),
+            (CertificateMode::Acme, None) => Err(Misfit::new(
                 "[certificate] mode is \"acme\" (the default), but there is no [acme]",
                 "[acme] with challenge = \"tls-alpn-01\" is the shortest one that works",
             )),
-            (CertificateMode::Acme, Some(acme), _) => self.check_acme(acme),
+            (CertificateMode::Acme, Some(acme)) => self.check_acme(acme),
         }
     }
 
@@ -364,6 +409,9 @@ impl EdgeFile {
 
     fn check_sshd(&self) -> Result<(), Misfit> {
         let Some(sshd) = &self.sshd else { return Ok(()) };
+        if sshd.names.is_empty() {
+            return Err(Misfit::new("[sshd] has no names", "names = [\"alice.proxy.example.com\"]"));
+        }
         let ours = self.listen.iter().chain(&self.http_listen).map(SocketAddr::port);
         if [22, 80, 443].into_iter().chain(ours).any(|port| port == sshd.upstream_port) {
             return Err(Misfit::new(

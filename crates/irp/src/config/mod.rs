@@ -4,6 +4,9 @@
 //! A file that is named must be there. Every key in it must be known: a slip of the keyboard is an error that
 //! names the file, the line and the nearest key, never a setting that silently does not count.
 
+pub(crate) mod access;
+pub(crate) mod client;
+pub(crate) mod edge;
 pub(crate) mod edge_file;
 mod toml_file;
 pub(crate) mod values;

@@ -25,6 +25,7 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Color, Style};
 use clap::ValueEnum;
 use indicatif::MultiProgress;
+use secrecy::SecretString;
 use serde::Serialize;
 
 use self::{escape::escape, rate::Rate, traffic::grouped};
@@ -73,6 +74,8 @@ pub(crate) struct Wanted {
     pub(crate) json: bool,
     /// No steps and no live lines.
     pub(crate) quiet: bool,
+    /// How much more of the log, 0 to 3.
+    pub(crate) verbose: u8,
     /// When to use colours.
     pub(crate) colour: When,
 }
@@ -200,6 +203,37 @@ impl Ui {
         } else {
             self.err(&format!("  {CAREFUL}!{CAREFUL:#} {}", escape(text, MESSAGE_MOST)));
         }
+    }
+
+    /// A thing that went wrong on the way and mends itself; programs get an event instead.
+    pub(crate) fn warning_line(&self, text: &str) {
+        if !self.wanted.json {
+            self.warning(text);
+        }
+    }
+
+    /// Asks for a secret on the terminal, without showing it; `None` where nobody can be asked.
+    pub(crate) fn ask_secret(&self, prompt: &str) -> Option<SecretString> {
+        if self.wanted.json || !io::stdin().is_terminal() {
+            return None;
+        }
+        let asked = self.moving.suspend(|| rpassword::prompt_password(escape(prompt, MESSAGE_MOST)));
+        asked.ok().filter(|secret| !secret.is_empty()).map(SecretString::from)
+    }
+
+    /// The log's level as it was typed with -v; `None` without.
+    pub(crate) fn verbosity(&self) -> Option<&'static str> {
+        match self.wanted.verbose {
+            0 => None,
+            1 => Some("info"),
+            2 => Some("debug"),
+            _ => Some("trace"),
+        }
+    }
+
+    /// Whether a program reads stdout.
+    pub(crate) fn is_for_programs(&self) -> bool {
+        self.wanted.json
     }
 
     /// A live line, unless this second has had enough of them.

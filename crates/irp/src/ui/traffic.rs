@@ -22,8 +22,8 @@ pub(crate) struct Exchange {
     pub(crate) method: String,
     /// The path, as the visitor sent it.
     pub(crate) path: String,
-    /// The status of the answer.
-    pub(crate) status: u16,
+    /// The status of the answer; `None` when there was none.
+    pub(crate) status: Option<u16>,
     /// Until the head of the answer was there, in milliseconds.
     pub(crate) ms: u64,
     /// A few words more, such as why the edge answered by itself.
@@ -37,10 +37,11 @@ impl Exchange {
         let method = escape(&self.method, 16);
         let path = escape(&self.path, PATH_MOST);
         let dim = Style::new().dimmed();
-        let status = status_style(self.status);
+        let colour = status_style(self.status.unwrap_or(0));
+        let status = self.status.map_or("–".to_owned(), |status| status.to_string());
         let mut line = format!("  {dim}{time}{dim:#}  {method:<4} {path:<21}");
         // Writing to a string cannot fail.
-        let _ = write!(line, " {status}{:>3}{status:#} {:>8}", self.status, milliseconds(self.ms));
+        let _ = write!(line, " {colour}{status:>3}{colour:#} {:>8}", milliseconds(self.ms));
         if let Some(remark) = &self.remark {
             let _ = write!(line, "   {dim}{}{dim:#}", escape(remark, REMARK_MOST));
         }
@@ -54,7 +55,8 @@ fn milliseconds(ms: u64) -> String {
 
 fn status_style(status: u16) -> Style {
     let colour = match status {
-        0..=299 => AnsiColor::Green,
+        0 => return Style::new().dimmed(),
+        1..=299 => AnsiColor::Green,
         300..=399 => AnsiColor::Cyan,
         400..=499 => AnsiColor::Yellow,
         _ => AnsiColor::Red,
@@ -84,7 +86,7 @@ mod tests {
             host: "alice.example.com".into(),
             method: "POST".into(),
             path: path.into(),
-            status: 200,
+            status: Some(200),
             ms: 12,
             remark: remark.map(Into::into),
         };

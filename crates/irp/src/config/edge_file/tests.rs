@@ -45,10 +45,6 @@ fn what_does_not_fit_together_is_told() {
         "only dns-01 can prove *.example.com"
     );
     assert_eq!(
-        misfit("[certificate]\nmode = 'files'\ncert = 'x'"),
-        "[certificate] mode = \"files\" needs both `cert` and `key`"
-    );
-    assert_eq!(
         misfit("[certificate]\nmode = 'local'\n[[host]]\nname = 'a.b'\n[[host]]\nname = 'A.b.'"),
         "there are two [[host]] for a.b"
     );
@@ -87,4 +83,22 @@ fn one_address_is_a_network_too() {
     assert_eq!("192.0.2.7".parse::<Network>().unwrap().0.to_string(), "192.0.2.7/32");
     assert_eq!("10.1.2.3/8".parse::<Network>().unwrap().0.to_string(), "10.0.0.0/8");
     assert_eq!("::1".parse::<Network>().unwrap().0.to_string(), "::1/128");
+}
+
+#[test]
+fn a_password_is_kept_as_its_digest_only() {
+    let hash = "alice:sha256:2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90";
+    let hash = PasswordHash::try_from(hash.to_owned()).unwrap();
+    assert_eq!((hash.user.as_str(), hash.digest[0], hash.digest[31]), ("alice", 0x2b, 0x90));
+    assert_eq!(format!("{hash:?}"), "PasswordHash { user: \"alice\", .. }");
+    for wrong in ["alice:secret", "alice:sha256:secret", ":sha256:00", "a:b:sha256:00"] {
+        let told = PasswordHash::try_from(wrong.to_owned()).unwrap_err();
+        assert!(!told.contains("secret"), "{told}");
+    }
+}
+
+#[test]
+fn the_comment_of_a_key_is_kept() {
+    let file = file(KEY);
+    assert_eq!(file.keys[0].public.comment, "alice@laptop");
 }

@@ -1,0 +1,177 @@
+//! What `up` and `connect` are told: whom to prove, where to forward.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+
+use clap::Args;
+use irp_client::{HostHeader, Upstream};
+use irp_wire::name::{Hostname, NameError};
+
+use crate::config::edge_file::Network;
+
+/// Forward a public URL to a program on this PC
+#[derive(Args, Debug)]
+#[command(long_about = "\
+Forward a public URL to a program on this PC.
+
+With --local the edge runs on this machine too, as part of this process: it serves \
+https://NAME.localhost:PORT with a certificate of this machine's own authority. `irp ca path` tells \
+where that authority's certificate is.
+
+Without UPSTREAM a built-in application answers each request with what it got.
+
+Ctrl-C once lets requests under way finish, twice quits at once.")]
+#[command(after_long_help = "\
+Examples:
+  irp up --local                    try it, with the built-in application
+  irp up --local 3000               forward to port 3000
+  irp up --local --name shop unix:/run/shop.sock
+  curl --cacert \"$(irp ca path)\" https://shop.localhost:8443/")]
+pub(crate) struct Up {
+    /// Where requests go: 3000, localhost:3000, http://…, https://…, h2c://… or unix:/PATH [default: a built-in application]
+    pub(crate) upstream: Option<Upstream>,
+    /// Run the edge on this machine
+    #[arg(long, required = true)]
+    pub(crate) local: bool,
+    /// The name below localhost [default: your user name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// The edge's port on 127.0.0.1 and ::1 [default: 8443, or the next one that is free]
+    #[arg(long, value_name = "PORT")]
+    pub(crate) port: Option<u16>,
+    /// Let only this network in; may be repeated
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) allow: Vec<Network>,
+    /// Let in only who knows the password, which is asked for, or taken from IRP_BASIC_AUTH
+    #[arg(long, value_name = "USER[:PASSWORD]")]
+    pub(crate) basic_auth: Option<String>,
+    /// How long a request waits for the tunnel to come back [default: 5s]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) hold: Option<crate::config::values::Span>,
+    #[command(flatten)]
+    pub(crate) forward: Forward,
+}
+
+/// Connect to an edge and forward its traffic to a program on this PC
+#[derive(Args, Debug)]
+#[command(long_about = "\
+Connect to an edge and forward its traffic to a program on this PC.
+
+HOST is the public name: its edge is dialled, and the name is claimed for your key. When the network was \
+away or the PC slept, irp connects again by itself. When the same key connects from elsewhere, it takes the \
+name over, and this irp ends with exit code 7.
+
+Ctrl-C once lets requests under way finish, twice quits at once.")]
+#[command(after_long_help = "\
+Examples:
+  irp connect alice.proxy.example.com 3000
+  irp connect alice.proxy.example.com https://localhost:8080 --upstream-insecure
+  irp connect alice.proxy.example.com 5173 --host-header rewrite    for strict dev servers
+  HTTPS_PROXY=http://proxy:3128 irp connect alice.proxy.example.com 3000")]
+pub(crate) struct Connect {
+    /// The public name, with the edge's port if that is not 443
+    #[arg(value_name = "HOST[:PORT]")]
+    pub(crate) edge: EdgeAddress,
+    /// Where requests go: 3000, localhost:3000, http://…, https://…, h2c://… or unix:/PATH
+    pub(crate) upstream: Upstream,
+    /// Claim this name instead of HOST; may be repeated
+    #[arg(long = "name", value_name = "NAME")]
+    pub(crate) names: Vec<Hostname>,
+    /// Dial this address instead of what HOST resolves to
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) connect_to: Option<SocketAddr>,
+    /// Trust these authorities (PEM) for the edge's certificate, beside the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cacert: Option<PathBuf>,
+    /// The private key (SSH ed25519) [default: that of `irp keygen`, else ~/.ssh/id_ed25519]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// Take the key from the ssh-agent only
+    #[arg(long, conflicts_with = "no_agent")]
+    pub(crate) agent: bool,
+    /// Do not ask the ssh-agent
+    #[arg(long)]
+    pub(crate) no_agent: bool,
+    #[command(flatten)]
+    pub(crate) forward: Forward,
+}
+
+/// How requests are forwarded.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Forwarding")]
+pub(crate) struct Forward {
+    /// The Host that the upstream sees: preserve, rewrite (the upstream's own) or a name [default: preserve]
+    #[arg(long, value_name = "WHICH")]
+    pub(crate) host_header: Option<HostHeader>,
+    /// Do not check the certificate of an https:// upstream
+    #[arg(long, conflicts_with = "upstream_ca")]
+    pub(crate) upstream_insecure: bool,
+    /// Trust these authorities (PEM) for an https:// upstream
+    #[arg(long, value_name = "FILE")]
+    pub(crate) upstream_ca: Option<PathBuf>,
+    /// The most lanes to hold open, TLS connections beside the first; 0 is HTTP/2 only [default: 32]
+    #[arg(long, value_name = "N")]
+    pub(crate) lanes: Option<u16>,
+}
+
+/// The port of an edge that is named without one.
+const EDGE_PORT: u16 = 443;
+
+/// Where an edge is: its public name, and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EdgeAddress {
+    /// The name.
+    pub(crate) host: Hostname,
+    /// The port.
+    pub(crate) port: u16,
+}
+
+/// Why a text does not say where an edge is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum EdgeAddressError {
+    /// The part before the colon.
+    #[error("it is no host name: {0}")]
+    Host(#[from] NameError),
+    /// The part behind it.
+    #[error("`{0}` is no port: a port is a number from 1 to 65535")]
+    Port(String),
+}
+
+impl FromStr for EdgeAddress {
+    type Err = EdgeAddressError;
+
+    fn from_str(text: &str) -> Result<Self, EdgeAddressError> {
+        // People paste the URL that they were shown.
+        let text = text.strip_prefix("https://").unwrap_or(text);
+        let text = text.strip_suffix('/').unwrap_or(text);
+        let (host, port) = match text.rsplit_once(':') {
+            None => (text, EDGE_PORT),
+            Some((host, port)) => {
+                let number = port.parse().ok().filter(|number| *number > 0);
+                (host, number.ok_or_else(|| EdgeAddressError::Port(port.to_owned()))?)
+            }
+        };
+        Ok(Self { host: host.parse()?, port })
+    }
+}
+
+impl fmt::Display for EdgeAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.port == EDGE_PORT { self.host.fmt(f) } else { write!(f, "{}:{}", self.host, self.port) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edge_is_a_name_and_perhaps_a_port() {
+        let told = |text: &str| text.parse::<EdgeAddress>().map(|edge| edge.to_string());
+        assert_eq!(told("Alice.example.com"), Ok("alice.example.com".into()));
+        assert_eq!(told("alice.example.com:8443"), Ok("alice.example.com:8443".into()));
+        assert_eq!(told("https://alice.example.com/"), Ok("alice.example.com".into()));
+        assert_eq!(told("alice.example.com:x"), Err(EdgeAddressError::Port("x".into())));
+        assert_eq!(told("alice.example.com:0"), Err(EdgeAddressError::Port("0".into())));
+        assert_eq!(told("192.0.2.7"), Err(EdgeAddressError::Host(NameError::Address)));
+    }
+}

@@ -1,0 +1,157 @@
+//! A client at work, with its life on the screen: what `connect` and `up` have in common.
+
+mod view;
+
+use std::{process::ExitCode, time::Duration};
+
+use irp_client::{ClientConfig, DialError, EventSink, RunError};
+use irp_wire::{
+    hello::{HelloError, RefusalCode},
+    tasks::Tasks,
+};
+use tokio::{
+    sync::oneshot,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+
+use self::view::View;
+use crate::{
+    error::{Failure, Kind},
+    signals::{QUIT_CODE, Signals},
+    ui::Ui,
+};
+
+/// How often it is told that lines were left out.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// How a client is made to leave.
+#[derive(Debug)]
+pub(super) struct Leave {
+    /// Cancelled when the person wants to leave.
+    pub(super) asked: CancellationToken,
+    /// Cancelled when the client shall leave.
+    pub(super) client: CancellationToken,
+}
+
+impl Leave {
+    /// The client leaves at once.
+    pub(super) fn at_once() -> Self {
+        let asked = CancellationToken::new();
+        Self { client: asked.clone(), asked }
+    }
+
+    /// Somebody else stops an edge when `asked` is cancelled, and cancels `client` afterwards.
+    pub(super) fn after_edge() -> Self {
+        Self { asked: CancellationToken::new(), client: CancellationToken::new() }
+    }
+}
+
+/// Runs a client and shows what it does; `hint` is something to type, shown below the URL. The first signal makes it leave, the second ends this at once.
+///
+/// # Errors
+///
+/// When coming back is pointless.
+pub(super) async fn hold(
+    config: ClientConfig,
+    upstream: &str,
+    hint: Option<&str>,
+    leave: Leave,
+    signals: &mut Signals,
+    ui: &Ui,
+) -> Result<ExitCode, Failure> {
+    let (sink, mut events) = EventSink::channel();
+    let public_key = config.signer.public_key().to_string();
+    let (tell_end, mut end) = oneshot::channel();
+    // A task of its own: this one waits for the terminal, which may be stopped.
+    let tasks = Tasks::new();
+    let running = irp_client::run(config, sink.clone(), leave.client.clone());
+    tasks.spawn(async move { tell_end.send(Box::pin(running).await) });
+
+    let mut view = View::new(ui.clone(), upstream, hint);
+    let mut told_dropped = 0;
+    let mut tick = interval(TELL_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let ended = loop {
+        tokio::select! {
+            biased;
+            () = signals.next() => {
+                if leave.asked.is_cancelled() {
+                    return Ok(QUIT_CODE.into());
+                }
+                view.leave();
+                leave.asked.cancel();
+            }
+            ended = &mut end => break ended,
+            Some(event) = events.recv() => view.show(event),
+            _ = tick.tick() => {
+                let dropped = sink.dropped();
+                if dropped > told_dropped {
+                    ui.lost(dropped - told_dropped);
+                    told_dropped = dropped;
+                }
+                ui.left_out();
+            }
+        }
+    };
+    while let Ok(event) = events.try_recv() {
+        view.show(event);
+    }
+    match ended {
+        Ok(Ok(())) => Ok(ExitCode::SUCCESS),
+        Ok(Err(error)) => {
+            view.fail();
+            Err(explain(&error, &public_key))
+        }
+        Err(_) => Err(Failure::new(Kind::Internal, "the client broke down").hint("the log has more: -vv")),
+    }
+}
+
+/// The person's words for why the client gave up.
+fn explain(error: &RunError, public_key: &str) -> Failure {
+    let with = |kind| Failure::new(kind, error.to_string());
+    match error {
+        RunError::TakenOver(_) => with(Kind::TakenOver)
+            .hint("this irp does not come back by itself, so that the two never fight over the name"),
+        RunError::Revoked(_) => with(Kind::Refused).hint("ask whoever keeps the edge's configuration"),
+        RunError::MachineEnds(_) => with(Kind::Network).hint("start the edge again, then connect"),
+        RunError::Refused(refusal) => {
+            let failure = with(Kind::Refused);
+            match refusal.code {
+                RefusalCode::UnknownKey => failure
+                    .hint("whoever keeps the edge adds your key to its configuration:")
+                    .hint(format!("[[key]] public = \"{public_key}\"")),
+                RefusalCode::NameNotAllowed => {
+                    failure.hint("the names of your [[key]] in the edge's configuration decide")
+                }
+                _ => failure,
+            }
+        }
+        RunError::Connect { source, .. } => {
+            let kind = match source.as_ref() {
+                DialError::Hello(HelloError::Sign(_)) => Kind::Config,
+                _ => Kind::Network,
+            };
+            with(kind).because(source.as_ref())
+        }
+        RunError::Roots(source) => with(Kind::Config).because(source),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use irp_wire::hello::Refusal;
+
+    use super::*;
+
+    #[test]
+    fn each_end_has_its_kind_and_a_hint() {
+        let taken = explain(&RunError::TakenOver("from 192.0.2.7".into()), "");
+        assert_eq!((taken.kind(), taken.hints().len()), (Kind::TakenOver, 1));
+        let refusal = Refusal::new(RefusalCode::UnknownKey, "this key is not known here");
+        let refused = explain(&RunError::Refused(refusal), "ssh-ed25519 AAAA");
+        assert_eq!(refused.kind(), Kind::Refused);
+        assert_eq!(refused.message(), "the edge refuses: this key is not known here");
+        assert!(refused.hints()[1].contains("ssh-ed25519 AAAA"));
+    }
+}

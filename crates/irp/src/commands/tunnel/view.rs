@@ -1,0 +1,184 @@
+//! The events of a client, as lines for the person and as objects for programs.
+
+use std::time::{Duration, Instant};
+
+use irp_client::{Event, Finished};
+use serde_json::json;
+
+use crate::{
+    clock,
+    ui::{Exchange, Step, Ui},
+};
+
+/// What is on the screen.
+#[derive(Debug)]
+pub(super) struct View {
+    ui: Ui,
+    upstream: String,
+    hint: Option<String>,
+    connecting: Option<Step>,
+    lost_at: Option<Instant>,
+    last_failure: String,
+    leaving: bool,
+}
+
+impl View {
+    /// Nothing yet.
+    pub(super) fn new(ui: Ui, upstream: &str, hint: Option<&str>) -> Self {
+        Self {
+            ui,
+            upstream: upstream.to_owned(),
+            hint: hint.map(str::to_owned),
+            connecting: None,
+            lost_at: None,
+            last_failure: String::new(),
+            leaving: false,
+        }
+    }
+
+    /// The person wants to leave.
+    pub(super) fn leave(&mut self) {
+        self.leaving = true;
+        self.connecting = None;
+        self.ui.gap();
+        self.ui.line("leaving: requests under way may finish; Ctrl-C again quits at once");
+    }
+
+    /// The client has given up; the failure follows.
+    pub(super) fn fail(&mut self) {
+        if let Some(step) = self.connecting.take() {
+            step.failed();
+        }
+    }
+
+    /// Shows one event.
+    pub(super) fn show(&mut self, event: Event) {
+        match event {
+            // It was asked for.
+            Event::Lost { .. } | Event::Failed { .. } | Event::Renewing { .. } if self.leaving => {}
+            Event::Connecting { attempt, address } => self.connecting(attempt, &address),
+            Event::KnownEdgeAdded { host, fingerprint } => {
+                self.ui.event("known_edge_added", &json!({ "host": host, "fingerprint": fingerprint }));
+                // With a hint to show, the edge is our own.
+                if self.hint.is_none() {
+                    self.ui.line(&format!("{host} is new here; its identity is {fingerprint}"));
+                }
+            }
+            Event::Connected { urls, via, rtt, idle_after, edge_agent, .. } => {
+                self.connected(&urls, &via, rtt, idle_after, &edge_agent);
+            }
+            Event::Lost { why, retry_in } => {
+                self.ui.event("lost", &json!({ "why": why, "retry_in_ms": millis(retry_in) }));
+                self.lost_at.get_or_insert_with(Instant::now);
+                self.ui.warning_line(&format!("tunnel lost: {why}; connecting again"));
+            }
+            Event::Failed { why, retry_in } => self.failed("failed", &why, retry_in),
+            Event::Refused { why, retry_in } => self.failed("refused", &why, retry_in),
+            Event::Renewing { why } => {
+                self.ui.event("renewing", &json!({ "why": why }));
+                self.ui.line(&format!("{why}: connecting again"));
+            }
+            Event::Exchange(finished) => self.ui.exchange(&exchange(&finished)),
+            Event::AnsweredAtEdge { host, method, path, status, took, reason } => {
+                let remark = Some(format!("{reason} (answered at the edge)"));
+                let ms = millis(took);
+                self.ui.exchange(&Exchange { host, method, path, status: Some(status), ms, remark });
+            }
+            Event::Skipped { count } => self.ui.lost(count),
+            Event::IdleEnds { after } => {
+                self.ui.event("idle", &json!({ "ends_after_s": after.map(|after| after.as_secs()) }));
+            }
+            Event::Notice { text } => {
+                self.ui.event("notice", &json!({ "text": text }));
+                self.ui.line(&text);
+            }
+            Event::Leaving { in_flight } => {
+                self.ui.event("leaving", &json!({ "in_flight": in_flight }));
+                if in_flight > 0 {
+                    self.ui.line(&format!("requests under way: {in_flight}"));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn connecting(&mut self, attempt: u32, address: &str) {
+        self.ui.event("connecting", &json!({ "attempt": attempt, "address": address }));
+        if self.connecting.is_none() && !self.leaving {
+            self.connecting = Some(self.ui.step("tunnel", &format!("connecting to {address}")));
+        }
+    }
+
+    fn connected(
+        &mut self,
+        urls: &[String],
+        via: &str,
+        rtt: Duration,
+        idle_after: Option<Duration>,
+        agent: &str,
+    ) {
+        self.ui.event(
+            "connected",
+            &json!({
+                "urls": urls,
+                "via": via,
+                "rtt_us": u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX),
+                "idle_after_s": idle_after.map(|after| after.as_secs()),
+                "edge": agent,
+            }),
+        );
+        self.last_failure.clear();
+        let away = self.lost_at.take();
+        if let Some(step) = self.connecting.take() {
+            let rtt = if rtt < Duration::from_millis(1) { "under 1 ms".into() } else { clock::words(rtt) };
+            let back =
+                away.map_or(String::new(), |at| format!(", back after {}", clock::words(at.elapsed())));
+            step.done(&format!("{via}, {rtt}{back}"));
+        }
+        if away.is_some() {
+            return;
+        }
+        for url in urls {
+            self.ui.url(url, &self.upstream);
+        }
+        if let Some(hint) = &self.hint {
+            self.ui.line(hint);
+        }
+        let ends = idle_after.map_or(String::new(), |after| {
+            format!("the edge ends {} after you disconnect · ", clock::words(after))
+        });
+        self.ui.line(&format!("{ends}Ctrl-C to disconnect"));
+        self.ui.gap();
+    }
+
+    /// An attempt that failed: told once for each reason, not once for each attempt.
+    fn failed(&mut self, event: &str, why: &str, retry_in: Duration) {
+        self.ui.event(event, &json!({ "why": why, "retry_in_ms": millis(retry_in) }));
+        if self.last_failure != why {
+            why.clone_into(&mut self.last_failure);
+            self.ui.warning_line(&format!("not connected: {why}; trying again"));
+        }
+    }
+}
+
+fn exchange(finished: &Finished) -> Exchange {
+    let remark = match (finished.status, finished.failed, finished.upgrade, finished.whole) {
+        (None, ..) => Some("the visitor left before the answer"),
+        (_, true, ..) => Some("the upstream gave no answer"),
+        (_, _, true, _) => Some("upgraded, now over"),
+        (_, _, _, false) => Some("the answer was cut"),
+        _ => None,
+    };
+    Exchange {
+        host: finished.host.clone(),
+        method: finished.method.to_string(),
+        path: finished.path.clone(),
+        status: finished.status.map(|status| status.as_u16()),
+        ms: millis(finished.took),
+        remark: remark.map(Into::into),
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

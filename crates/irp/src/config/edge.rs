@@ -1,0 +1,215 @@
+//! From `edge.toml` to what the edge runs with.
+
+use std::{fs, path::Path, sync::Arc};
+
+use irp_edge::{
+    certs::{
+        AcmeConfig, Certificates, Challenge as Proof, HttpTokens, LETS_ENCRYPT, LETS_ENCRYPT_STAGING, Names,
+    },
+    config::{CertificateSource, DRAIN, EdgeConfig, Host as HostRules, SshWay},
+    http::{Limits as HttpLimits, access},
+    idle::IdleAfter,
+    keys::{Grant, Keys},
+    power::Power,
+    tunnels::{native, sshd},
+};
+
+use super::edge_file::{
+    Acme, CertificateMode, Challenge, Directory, EdgeFile, Host, Key, Limits, Network, OnEnd, Sshd,
+};
+use crate::{
+    authority,
+    dns_hook::DnsHook,
+    environment::Environment,
+    error::{Failure, Kind},
+};
+
+/// Makes the edge's configuration of a file that was checked.
+///
+/// # Errors
+///
+/// When something that the file names is missing or wrong.
+pub(crate) fn from_file(
+    file: EdgeFile,
+    table: &Arc<Certificates>,
+    environment: &Environment,
+) -> Result<EdgeConfig, Failure> {
+    let certificates = certificates(&file, table, environment)?;
+    let ssh = file.sshd.as_ref().map(|sshd| ssh_way(sshd, &file)).transpose()?;
+    let idle_after = IdleAfter::from_hours(file.idle.hours)
+        .map_err(|error| Failure::new(Kind::Config, "[idle] hours is wrong").because(&error))?;
+    let power = match file.idle.on_end {
+        OnEnd::Exit => Power::Exit,
+        OnEnd::File(path) => Power::File(path),
+    };
+    let drain = file.limits.drain_time.map_or(DRAIN, |span| span.get());
+    Ok(EdgeConfig {
+        listen: file.listen,
+        http_listen: file.http_listen,
+        public_port: None,
+        hosts: file.hosts.into_iter().map(rules).collect(),
+        keys: Keys::new(file.keys.into_iter().map(grant).collect()),
+        certificates,
+        state: file.state_dir,
+        sessions: sessions(&file.limits),
+        limits: limits(file.limits),
+        ssh,
+        idle_after,
+        power,
+        drain,
+    })
+}
+
+fn grant(key: Key) -> Grant {
+    Grant { key: key.public.key, names: key.names, comment: key.public.comment }
+}
+
+fn rules(host: Host) -> HostRules {
+    let users = host.basic_auth.iter().filter_map(|hash| access::User::from_digest(&hash.user, hash.digest));
+    let access = access::Access::new(networks(host.allow), users.collect());
+    HostRules { name: host.name, aliases: Vec::new(), access }
+}
+
+fn networks(networks: Vec<Network>) -> Vec<ipnet::IpNet> {
+    networks.into_iter().map(|network| network.0).collect()
+}
+
+fn limits(file: Limits) -> HttpLimits {
+    let mut limits = HttpLimits::default();
+    let set = |limit: &mut std::time::Duration, span: Option<super::values::Span>| {
+        if let Some(span) = span {
+            *limit = span.get();
+        }
+    };
+    set(&mut limits.header_read, file.header_time);
+    set(&mut limits.idle, file.idle_time);
+    set(&mut limits.stalled, file.stall_time);
+    set(&mut limits.upload_idle, file.upload_time);
+    set(&mut limits.upgrade_idle, file.upgrade_time);
+    set(&mut limits.response_head, file.upstream_time);
+    set(&mut limits.hold, file.hold);
+    let count = |limit: &mut usize, number: Option<u64>| {
+        if let Some(number) = number {
+            *limit = usize::try_from(number).unwrap_or(usize::MAX);
+        }
+    };
+    count(&mut limits.header_bytes, file.header_bytes.map(|bytes| bytes.get()));
+    count(&mut limits.budget, file.memory.map(|bytes| bytes.get()));
+    count(&mut limits.held, file.hold_requests.map(u64::from));
+    count(&mut limits.in_flight, file.requests.map(u64::from));
+    count(&mut limits.in_flight_per_name, file.requests_per_name.map(u64::from));
+    limits.streams = file.streams.unwrap_or(limits.streams);
+    limits.trusted_proxies = networks(file.trusted_proxies);
+    limits
+}
+
+fn sessions(file: &Limits) -> native::Settings {
+    let mut settings = native::Settings::default();
+    settings.lanes_max = file.lanes.unwrap_or(settings.lanes_max);
+    if let Some(window) = file.stream_window {
+        // RFC 9113, section 6.9.1: a window has 31 bits.
+        settings.stream_window =
+            u32::try_from(window.get().min((1 << 31) - 1)).unwrap_or(settings.stream_window);
+    }
+    settings
+}
+
+fn certificates(
+    file: &EdgeFile,
+    table: &Arc<Certificates>,
+    environment: &Environment,
+) -> Result<CertificateSource, Failure> {
+    let names = || {
+        let wrong = |error| Failure::new(Kind::Config, "no certificate can have these names").because(&error);
+        Names::new(file.certificate_names()).map_err(wrong)
+    };
+    match (file.certificate.mode, &file.acme) {
+        (CertificateMode::Local, _) => {
+            let ca = authority::open(environment)?;
+            Ok(CertificateSource::Local { ca, names: names()? })
+        }
+        (CertificateMode::Acme, Some(acme)) => acme_source(acme, names()?, table),
+        (CertificateMode::Acme, None) => Err(Failure::new(Kind::Internal, "[acme] is missing")),
+    }
+}
+
+fn acme_source(acme: &Acme, names: Names, table: &Arc<Certificates>) -> Result<CertificateSource, Failure> {
+    let directory_url = match (&acme.directory, acme.staging) {
+        (_, true) | (Directory::LetsEncryptStaging, _) => LETS_ENCRYPT_STAGING.to_owned(),
+        (Directory::LetsEncrypt, false) => LETS_ENCRYPT.to_owned(),
+        (Directory::Url(url), false) => url.clone(),
+    };
+    let mut http_tokens = None;
+    let challenge = match (acme.challenge, &acme.dns) {
+        (Challenge::Dns01, Some(dns)) => Proof::Dns01(Arc::new(DnsHook::new(dns.exec.clone()))),
+        (Challenge::Dns01, None) => return Err(Failure::new(Kind::Internal, "[acme.dns] is missing")),
+        (Challenge::TlsAlpn01, _) => Proof::TlsAlpn01(Arc::clone(table)),
+        (Challenge::Http01, _) => {
+            let tokens = HttpTokens::new();
+            http_tokens = Some(Arc::clone(&tokens));
+            Proof::Http01(tokens)
+        }
+    };
+    let extra_roots_pem = acme.roots.as_deref().map(read_text).transpose()?;
+    let contact = acme.contact.clone();
+    let config = AcmeConfig { directory_url, contact, extra_roots_pem, challenge, names };
+    Ok(CertificateSource::Acme { config, http_tokens })
+}
+
+fn read_text(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(|error| {
+        Failure::new(Kind::Config, format!("cannot read {}", path.display())).because(&error)
+    })
+}
+
+fn ssh_way(sshd: &Sshd, file: &EdgeFile) -> Result<SshWay, Failure> {
+    let own: Vec<u16> = file.listen.iter().chain(&file.http_listen).map(std::net::SocketAddr::port).collect();
+    let port = sshd::UpstreamPort::new(sshd.upstream_port, &own)
+        .map_err(|error| Failure::new(Kind::Config, "[sshd] upstream_port is wrong").because(&error))?;
+    let mut names = sshd.names.iter().cloned();
+    let name = names.next().ok_or_else(|| Failure::new(Kind::Internal, "[sshd] has no names"))?;
+    let further: Vec<_> = names.collect();
+    let sockets = (!further.is_empty()).then(|| (sshd.sockets.clone(), further));
+    let on_public_port = if sshd.on_443 { Some(own_sshd(sshd, file, port)?) } else { None };
+    Ok(SshWay { name, port, sockets, owner: sshd::Owner::FirstCome, on_public_port })
+}
+
+/// Our own sshd lets in who may claim all names of this way; they must be one person.
+fn own_sshd(sshd: &Sshd, file: &EdgeFile, port: sshd::UpstreamPort) -> Result<sshd::SshdWayConfig, Failure> {
+    let wrong = |error: &(dyn std::error::Error + 'static)| {
+        Failure::new(Kind::Config, "[sshd] on_443 cannot be switched on").because(error)
+    };
+    let account = sshd::Account::named(sshd::DEFAULT_ACCOUNT).map_err(|error| {
+        wrong(&error).hint(format!("adduser --system --group --shell /bin/sh {}", sshd::DEFAULT_ACCOUNT))
+    })?;
+    let may = |key: &&Key| sshd.names.iter().all(|name| key.names.iter().any(|own| own.matches(name)));
+    let mut owned = Vec::new();
+    for key in file.keys.iter().filter(may) {
+        let line = key.public.key.to_string();
+        owned.push((key.public.comment.as_str(), sshd::AuthorizedKey::parse(&line).map_err(|e| wrong(&e))?));
+    }
+    let keys = sshd::OwnerKeys::new(owned).map_err(|error| {
+        wrong(&error)
+            .hint("the keys of one person have the same comment, and may claim all `names` of [sshd]")
+    })?;
+    // Beside the sockets: the account must be able to pass, and the state folder is closed to it.
+    let folder = sshd.sockets.parent().unwrap_or(Path::new("/run/irp")).join("sshd");
+    Ok(sshd::SshdWayConfig {
+        sshd: SSHD.into(),
+        ssh_keygen: SSH_KEYGEN.into(),
+        folder,
+        account,
+        keys,
+        port,
+        sockets: (sshd.names.len() > 1).then(|| sshd.sockets.clone()),
+        share_account: false,
+        alive_interval: sshd::DEFAULT_ALIVE_INTERVAL,
+        alive_count: sshd::DEFAULT_ALIVE_COUNT,
+        login_grace: sshd::DEFAULT_LOGIN_GRACE,
+        limits: sshd::Limits::default(),
+    })
+}
+
+/// Where Debian, Ubuntu and Amazon Linux have them; sshd wants to be called by its whole path.
+const SSHD: &str = "/usr/sbin/sshd";
+const SSH_KEYGEN: &str = "/usr/bin/ssh-keygen";

@@ -1,0 +1,40 @@
+//! Ctrl-C and SIGTERM: once means finish and leave, twice means now.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::error::{Failure, Kind};
+
+/// The exit code after the second signal: 128 and the number of SIGINT, as shells count.
+pub(crate) const QUIT_CODE: u8 = 130;
+
+/// What tells the process to end.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Takes both signals over from the system.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not hand them over.
+    pub(crate) fn listen() -> Result<Self, Failure> {
+        let both = || -> io::Result<Self> {
+            let interrupt = signal(SignalKind::interrupt())?;
+            Ok(Self { interrupt, terminate: signal(SignalKind::terminate())? })
+        };
+        both().map_err(|error| Failure::new(Kind::Internal, "cannot listen to signals").because(&error))
+    }
+
+    /// Waits for the next one.
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
