@@ -184,6 +184,7 @@ impl Edge {
         let service = Service::new(
             Arc::clone(&registry) as _,
             config.limits,
+            activity.clone(),
             mark(),
             visitors.clone(),
             Some(Reports::new(Arc::clone(&registry)) as _),

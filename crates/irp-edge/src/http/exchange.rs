@@ -1,9 +1,6 @@
 //! One request and its answer: what is held as long as they last, and what is told about them afterwards.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use http::{Method, StatusCode, Uri};
 use irp_wire::name::Hostname;
@@ -15,6 +12,7 @@ use super::{
     route::Place,
     service::Shared,
 };
+use crate::idle::RequestGuard;
 
 /// What happened to one request; told when the last byte of its answer was handed on, or it broke off.
 #[derive(Clone, Debug)]
@@ -48,6 +46,7 @@ pub trait ExchangeSink: Send + Sync + 'static {
 /// An exchange under way: it counts as in flight, and holds its share of the budget, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Running {
+    _counted: RequestGuard,
     shared: Arc<Shared>,
     connection: Arc<Connection>,
     stream: Option<Arc<Gauge>>,
@@ -77,7 +76,6 @@ impl Running {
         method: &Method,
         target: &Uri,
     ) -> Self {
-        shared.in_flight.fetch_add(1, Ordering::Relaxed);
         connection.exchange_began();
         let record = shared.sink.is_some().then(|| Record {
             method: method.clone(),
@@ -88,6 +86,7 @@ impl Running {
             stopped_at_edge: true,
         });
         Self {
+            _counted: shared.activity.request(),
             shared: Arc::clone(shared),
             connection: Arc::clone(connection),
             stream: current_stream(),
@@ -166,7 +165,6 @@ impl Drop for Running {
             self.connection.unwatch(&gauge);
         }
         self.connection.exchange_ended();
-        self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
         if let (Some(record), Some(sink)) = (self.record.take(), &self.shared.sink) {
             sink.ended(&Exchange {
                 host: self.place.as_ref().map(|place| place.route().host().clone()),

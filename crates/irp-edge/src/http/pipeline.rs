@@ -95,7 +95,7 @@ fn check_limits(shared: &Shared, connection: &Connection) -> Result<(), Refusal>
         return Err(Refusal::Overloaded("no memory for another connection"));
     }
     // This request is counted already.
-    if shared.in_flight.load(Ordering::Relaxed) > shared.limits.in_flight {
+    if shared.requests() > shared.limits.in_flight {
         return Err(Refusal::Overloaded("too many requests in flight"));
     }
     Ok(())

@@ -32,6 +32,7 @@ use super::{
     pipeline,
     route::Routes,
 };
+use crate::idle::Activity;
 
 /// The window of one upload of an HTTP/2 visitor.
 const STREAM_WINDOW: u32 = 128 * 1024;
@@ -54,7 +55,8 @@ pub(super) struct Shared {
     pub(super) budget: Budget,
     pub(super) tasks: Tasks,
     pub(super) sink: Option<Arc<dyn ExchangeSink>>,
-    pub(super) in_flight: AtomicUsize,
+    /// Counts the requests in flight, for the limit and for the idle timer.
+    pub(super) activity: Activity,
     pub(super) held: AtomicUsize,
     /// By this name the edge knows requests that have passed it before.
     pub(super) mark: String,
@@ -84,12 +86,13 @@ pub enum Protocol {
 }
 
 impl Service {
-    /// A service for the names of `routes`. `edge` is a random number by which this edge knows a request
+    /// A service for the names of `routes`, whose requests count in `activity`. `edge` is a random number by which this edge knows a request
     /// that comes round again. Every exchange is told to `sink`, if there is one.
     #[must_use]
     pub fn new(
         routes: Arc<dyn Routes>,
         limits: Limits,
+        activity: Activity,
         edge: u64,
         tasks: Tasks,
         sink: Option<Arc<dyn ExchangeSink>>,
@@ -102,7 +105,7 @@ impl Service {
             limits,
             tasks,
             sink,
-            in_flight: AtomicUsize::new(0),
+            activity,
             held: AtomicUsize::new(0),
             mark,
             mark_value,
@@ -118,7 +121,7 @@ impl Service {
     /// Requests in flight now, upgraded connections included.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.0.in_flight.load(std::sync::atomic::Ordering::Relaxed)
+        self.0.requests()
     }
 
     /// Drives a connection to its end. After `shutdown` no further request is taken; those in flight finish.
@@ -159,6 +162,13 @@ impl Service {
                 drive(http, |http| http.graceful_shutdown(), &connection, limits, shutdown).await;
             }
         }
+    }
+}
+
+impl Shared {
+    /// Requests in flight now, upgraded connections included.
+    pub(super) fn requests(&self) -> usize {
+        usize::try_from(self.activity.seen().requests).unwrap_or(usize::MAX)
     }
 }
 

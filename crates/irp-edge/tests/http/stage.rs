@@ -9,6 +9,7 @@ use std::{
 
 use irp_edge::{
     http::{Exchange, ExchangeSink, Limits, Protocol, Route, Routes, Service, Visitor, access::Access},
+    idle::{Activity, BootClock},
     tunnels::{
         Tunnel,
         pool::Forward,
@@ -78,7 +79,8 @@ impl Stage {
         let route = Arc::new(Route::new(name.clone(), access));
         let heard = Arc::new(Heard::default());
         let table = Arc::new(Table(HashMap::from([(name, Arc::clone(&route))])));
-        let service = Service::new(table, limits, 7, tasks.clone(), Some(heard.clone()));
+        let service =
+            Service::new(table, limits, Activity::new(BootClock), 7, tasks.clone(), Some(heard.clone()));
         let http1 = listen(&service, &tasks, Protocol::Http1).await;
         let http2 = listen(&service, &tasks, Protocol::Http2).await;
         let stage = Self { service, tasks, route, heard, http1, http2 };

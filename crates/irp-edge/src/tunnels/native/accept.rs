@@ -171,7 +171,9 @@ impl Door {
         let drain = self.settings.drain;
         self.tasks.spawn(async move {
             if same_process {
-                // The process came back on a new connection; nobody reads the old one any more.
+                // The process came back on a new connection, after a sleep or a change of network. Where the
+                // old one works all the same, its requests may finish; the client closes it.
+                let _ = time::timeout(drain, old.over().cancelled()).await;
                 old.over().cancel();
                 return;
             }
