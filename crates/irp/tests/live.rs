@@ -4,7 +4,7 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -117,6 +117,33 @@ fn up_local_serves_the_echo_application_under_every_local_name() {
     assert_eq!((&request["path"], &request["status"]), (&"/a".into(), &200.into()));
 
     up.interrupt();
+    assert_eq!(up.end().code(), Some(0));
+}
+
+#[test]
+fn the_first_signal_lets_a_request_finish() {
+    let home = TempDir::new().unwrap();
+    let upstream = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let target = upstream.local_addr().unwrap().port().to_string();
+    let port = free_port();
+    let arguments = ["up", "--local", &target, "--json", "--port", &port.to_string()];
+    let mut up = Running::start(irp(home.path(), &arguments), home.path().join("up.log"));
+    up.event("url");
+    let ca = ca_path(home.path());
+    let url = format!("https://localhost:{port}/slow");
+
+    let visitor = std::thread::spawn(move || curl(&ca, &[&url]));
+    let (mut stream, _) = upstream.accept().unwrap();
+    let mut head = String::new();
+    let mut lines = BufReader::new(stream.try_clone().unwrap());
+    while !head.ends_with("\r\n\r\n") {
+        assert!(lines.read_line(&mut head).unwrap() > 0);
+    }
+    // The request is with the upstream; only then the signal comes, and only then the answer.
+    up.interrupt();
+    up.event("stopping");
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\nslow").unwrap();
+    assert_eq!(visitor.join().unwrap(), "slow");
     assert_eq!(up.end().code(), Some(0));
 }
 

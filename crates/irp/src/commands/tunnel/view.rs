@@ -40,6 +40,7 @@ impl View {
     pub(super) fn leave(&mut self) {
         self.leaving = true;
         self.connecting = None;
+        self.ui.event("stopping", &json!({}));
         self.ui.gap();
         self.ui.line("leaving: requests under way may finish; Ctrl-C again quits at once");
     }
