@@ -27,12 +27,9 @@ use crate::{
     redirect::Redirect,
     registry::Registry,
     report::Reports,
-    ssh_way::{self, RunningSshWay},
+    ssh_way::{self, RunningSshWay, SshWayError},
     tls::Configs,
-    tunnels::{
-        native::{Door, Hellos},
-        sshd,
-    },
+    tunnels::native::{Door, Hellos},
 };
 
 /// How long sessions may take to leave once the requests are done.
@@ -75,12 +72,9 @@ pub enum BindError {
     /// The trust roots for the certificate authority are of no use.
     #[error("cannot use the trust roots of the certificate authority")]
     Roots(#[from] RootsError),
-    /// Our own sshd cannot start.
-    #[error("cannot take SSH connections on the public port")]
-    Sshd(#[from] sshd::OpenError),
-    /// The name of a socket for `ssh -R` is of no use.
-    #[error("cannot make the sockets for ssh -R")]
-    Sockets(#[from] sshd::SocketNameError),
+    /// Stock OpenSSH cannot be taken.
+    #[error("cannot take tunnels of ssh -R")]
+    Ssh(#[from] SshWayError),
 }
 
 /// Why a running edge ended.

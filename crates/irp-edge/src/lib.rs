@@ -21,3 +21,4 @@ pub mod tls;
 pub mod tunnels;
 
 pub use edge::{BindError, Edge, Ended, RunError};
+pub use ssh_way::SshWayError;

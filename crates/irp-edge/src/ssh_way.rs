@@ -7,7 +7,6 @@ use tokio::net::TcpStream;
 
 use crate::{
     config::SshWay,
-    edge::BindError,
     idle::Activity,
     registry::Registry,
     tunnels::{
@@ -30,12 +29,23 @@ pub(crate) struct Handover {
     sshd: Option<SshdWay>,
 }
 
+/// Why the ssh way cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum SshWayError {
+    /// Our own sshd cannot start.
+    #[error("cannot take SSH connections on the public port")]
+    Sshd(#[from] sshd::OpenError),
+    /// The name of a socket is of no use.
+    #[error("cannot make the sockets for ssh -R")]
+    Sockets(#[from] sshd::SocketNameError),
+}
+
 /// Opens the ssh way.
 ///
 /// # Errors
 ///
 /// When our own sshd cannot start, or a name makes no socket.
-pub(crate) async fn open(way: SshWay) -> Result<RunningSshWay, BindError> {
+pub(crate) async fn open(way: SshWay) -> Result<RunningSshWay, SshWayError> {
     let mut forwards = vec![(way.name, ForwardAddress::Tcp(way.port))];
     if let Some((folder, names)) = way.sockets {
         for name in names {

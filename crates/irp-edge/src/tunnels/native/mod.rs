@@ -6,6 +6,7 @@
 //! isolates requests from one another. When the control connection is over, so is the session with all its
 //! lanes.
 
+mod absolute;
 mod accept;
 mod control;
 mod lanes;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, Uri, Version, header, uri};
+use http::{HeaderMap, Request, Response, header};
 use hyper::client::conn::http2::SendRequest;
 use irp_wire::{
     control::{self, EdgeMessage, GoodbyeReason},
@@ -21,6 +21,7 @@ use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    absolute::into_absolute,
     lanes::{FLOOR, IDLE_MAX, Lanes},
     upgrade,
 };
@@ -213,29 +214,6 @@ impl Session {
 /// gRPC needs HTTP/2 as far as the upstream, with trailers and both directions at once.
 fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
-}
-
-/// HTTP/2 carries scheme and host in its own fields: `https://host/path`, and no `Host` header.
-pub(super) fn into_absolute(request: Request<RequestBody>) -> Result<Request<RequestBody>, Unsent> {
-    let (mut parts, body) = request.into_parts();
-    let host = parts.headers.remove(header::HOST);
-    let authority = host.and_then(|host| uri::Authority::from_maybe_shared(host).ok());
-    let mut target = uri::Parts::default();
-    target.scheme = Some(uri::Scheme::HTTPS);
-    target.authority = authority;
-    target.path_and_query = parts.uri.into_parts().path_and_query.filter(|path| path.as_str() != "*");
-    if target.path_and_query.is_none() {
-        target.path_and_query =
-            Some(uri::PathAndQuery::from_static(if parts.method == Method::OPTIONS { "*" } else { "/" }));
-    }
-    parts.version = Version::HTTP_2;
-    match Uri::from_parts(target) {
-        Ok(uri) => {
-            parts.uri = uri;
-            Ok(Request::from_parts(parts, body))
-        }
-        Err(_) => Err(Unsent { why: SendError::Unsuited("its host is malformed"), request: None }),
-    }
 }
 
 /// One request on the HTTP/2 connection, counted while it lasts.

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use hyper::ext::Protocol;
 use irp_wire::headers::{STATUS, UPGRADE};
 
-use super::session::into_absolute;
+use super::absolute::into_absolute;
 use crate::{
     http::body::{RequestBody, TunnelBody},
     tunnels::{SendError, Unsent},
