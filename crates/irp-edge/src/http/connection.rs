@@ -38,6 +38,8 @@ pub(super) struct Connection {
     /// Whether the budget had no room for this connection; its requests are answered with 503.
     pub(super) starved: bool,
     in_flight: AtomicUsize,
+    /// How many of those in flight have no end of their own.
+    endless: AtomicUsize,
     idle_since: AtomicU64,
     /// The first byte of a request was read, and its headers are not complete.
     head_since: AtomicU64,
@@ -75,6 +77,7 @@ impl Connection {
             sni,
             starved,
             in_flight: AtomicUsize::new(0),
+            endless: AtomicUsize::new(0),
             idle_since: AtomicU64::new(1),
             head_since: AtomicU64::new(1),
             write_blocked_since: AtomicU64::new(0),
@@ -98,6 +101,20 @@ impl Connection {
     pub(super) fn exchange_began(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.head_since.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn endless_began(&self) {
+        self.endless.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn endless_ended(&self) {
+        self.endless.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether something is in flight, and nothing of it will end by itself.
+    pub(super) fn has_only_endless(&self) -> bool {
+        let endless = self.endless.load(Ordering::Relaxed);
+        endless > 0 && self.in_flight.load(Ordering::Relaxed) <= endless
     }
 
     pub(super) fn exchange_ended(&self) {

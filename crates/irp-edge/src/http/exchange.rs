@@ -55,6 +55,7 @@ pub(super) struct Running {
     lease: Option<Lease>,
     bytes: u64,
     complete: bool,
+    endless: bool,
     record: Option<Record>,
 }
 
@@ -95,6 +96,7 @@ impl Running {
             lease: None,
             bytes: 0,
             complete: false,
+            endless: false,
             record,
         }
     }
@@ -130,6 +132,12 @@ impl Running {
         }
     }
 
+    /// The answer has no end of its own: who stops does not wait for it.
+    pub(super) fn is_endless(&mut self) {
+        self.endless = true;
+        self.connection.endless_began();
+    }
+
     /// The answer was handed on to its end.
     pub(super) fn complete(&mut self) {
         self.complete = true;
@@ -163,6 +171,9 @@ impl Drop for Running {
         self.visitor_is_ready();
         if let Some(gauge) = self.stream.take().filter(|_| self.watched) {
             self.connection.unwatch(&gauge);
+        }
+        if self.endless {
+            self.connection.endless_ended();
         }
         self.connection.exchange_ended();
         if let (Some(record), Some(sink)) = (self.record.take(), &self.shared.sink) {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Method, Request, Response, StatusCode, Version, header, request};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header, request};
 use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use irp_wire::headers::FAILURE;
@@ -28,6 +28,8 @@ use crate::tunnels::{SendError, Tunnel, Unsent};
 
 /// How soon a tunnel that refused a request is asked again while the request is held.
 const RETRY: Duration = Duration::from_millis(100);
+/// The type of server-sent events.
+const EVENTS: &[u8] = b"text/event-stream";
 /// The types of bodies whose streams may be quiet for long.
 const GRPC: &[u8] = b"application/grpc";
 
@@ -45,6 +47,9 @@ pub(super) async fn answer(
     let refusal = match steps(&shared, &connection, &mut parts, body, &mut running).await {
         Ok(Answer::Whole(response)) => {
             running.answered(response.status(), None);
+            if is_endless(response.headers()) {
+                running.is_endless();
+            }
             if response.body().is_end_stream() {
                 running.complete();
             }
@@ -52,7 +57,8 @@ pub(super) async fn answer(
         }
         Ok(Answer::Upgraded(response, visitor, tunnel)) => {
             running.answered(response.status(), None);
-            let copy = upgrade::copy(visitor, tunnel, connection, shared.limits.clone(), running);
+            let stop = shared.tasks.token().clone();
+            let copy = upgrade::copy(visitor, tunnel, connection, shared.limits.clone(), running, stop);
             shared.tasks.spawn(copy);
             return response.map(|_| VisitorBody::Page(None));
         }
@@ -61,6 +67,11 @@ pub(super) async fn answer(
     let response = respond::refuse(&refusal, &method, Form::of(accept.as_ref()), http1);
     running.answered(response.status(), Some(&refusal));
     response
+}
+
+/// A stream of events ends when its reader has enough, so nobody waits for its end.
+fn is_endless(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(EVENTS))
 }
 
 /// What comes back from the tunnel.

@@ -231,8 +231,12 @@ async fn drive<C, E>(
             () = shutdown.cancelled(), if !finishing => {
                 finishing = true;
                 finish(http.as_mut());
+                if connection.has_only_endless() {
+                    return;
+                }
             }
             _ = looks.tick() => match connection.look(limits) {
+                _ if shutdown.is_cancelled() && connection.has_only_endless() => return,
                 Verdict::Keep => {}
                 Verdict::Finish if finishing => return,
                 Verdict::Finish => {

@@ -18,6 +18,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes},
     time::{Instant, interval, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{connection::Connection, exchange::Running, limits::Limits};
 
@@ -26,13 +27,14 @@ const BUFFER: usize = 16 * 1024;
 /// How long both ends may take to change their protocol.
 const CHANGE: Duration = Duration::from_secs(10);
 
-/// Copies between both ends; `running` counts the connection as in flight meanwhile.
+/// Copies between both ends until `stop`; `running` counts the connection as in flight meanwhile.
 pub(super) async fn copy(
     visitor: OnUpgrade,
     tunnel: OnUpgrade,
     connection: Arc<Connection>,
     limits: Limits,
     mut running: Running,
+    stop: CancellationToken,
 ) {
     let both = async { tokio::try_join!(visitor, tunnel) };
     let (visitor, tunnel) = match timeout(CHANGE, both).await {
@@ -50,6 +52,8 @@ pub(super) async fn copy(
             Ok(_) => running.complete(),
             Err(error) => tracing::debug!(%error, "an upgraded connection broke off"),
         },
+        // It has no end that could be waited for.
+        () = stop.cancelled() => tracing::debug!("an upgraded connection was cut: the edge is stopping"),
         reason = standstill(&moved, &connection, &limits) => tracing::debug!(reason, "an upgraded connection was cut"),
     }
 }

@@ -202,3 +202,19 @@ async fn a_drain_lets_answers_finish() {
     let ended = drained.await.unwrap();
     assert!(ended.in_time && ended.panic.is_none(), "{ended:?}");
 }
+
+#[tokio::test]
+async fn a_drain_does_not_wait_for_what_has_no_end() {
+    let origin = Origin::start();
+    let stage = stage(&origin, Limits::default()).await;
+    let (_socket, _) = stage.door().websocket("/ws", &[]).await.unwrap();
+    let mut events = stage.door().connect().await.unwrap();
+    events.send(head("GET", "/sse?count=1000&interval=100") + "\r\n").await.unwrap();
+    events.head().await.unwrap();
+    let mut http2 = stage.door2().http2().await.unwrap();
+    let request = request2("/sse?count=1000&interval=100", empty());
+    let _events2 = http2.send_request(request).await.unwrap();
+    let drained =
+        tokio::time::timeout(Duration::from_secs(10), stage.tasks.shutdown(Duration::from_secs(60)));
+    assert!(drained.await.is_ok_and(|ended| ended.in_time));
+}
