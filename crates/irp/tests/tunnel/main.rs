@@ -3,6 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cancel;
 mod claims;
+mod drain;
+mod lanes;
+mod relay;
+mod restart;
 mod stage;
 mod traffic;

@@ -8,7 +8,7 @@ use irp_client::{
 use irp_edge::{
     Edge, Ended,
     certs::{Certificates, LocalCa, Names},
-    config::{CertificateSource, DRAIN, EdgeConfig, Host},
+    config::{CertificateSource, DRAIN, EdgeConfig, Host, SshWay},
     http::{Limits, access::Access},
     idle::IdleAfter,
     keys::{Grant, Keys},
@@ -19,7 +19,7 @@ use irp_testkit::visitor::{Curl, Door};
 use irp_wire::{key::SecretKey, name::Hostname};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use tempfile::TempDir;
-use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
+use tokio::{runtime::Runtime, sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 /// The name that tests use.
@@ -36,6 +36,7 @@ pub(crate) struct Stage {
     ca: PathBuf,
     shutdown: CancellationToken,
     edge: JoinHandle<Ended>,
+    runtime: OwnRuntime,
 }
 
 /// What differs between stages.
@@ -44,6 +45,8 @@ pub(crate) struct Options {
     pub(crate) sessions: Settings,
     pub(crate) idle_after: IdleAfter,
     pub(crate) access: Access,
+    pub(crate) ssh: Option<SshWay>,
+    pub(crate) drain: Duration,
     /// Keys beside that of the stage, with the names they may claim.
     pub(crate) others: Vec<Grant>,
     /// The port of an edge that was here before.
@@ -60,6 +63,8 @@ impl Default for Options {
             sessions: Settings::default(),
             idle_after: IdleAfter::NEVER,
             access: Access::default(),
+            ssh: None,
+            drain: DRAIN,
             others: Vec::new(),
             port: 0,
             folder: None,
@@ -96,19 +101,21 @@ impl Stage {
             state: folder.path().join("state"),
             limits: options.limits,
             sessions: options.sessions,
-            ssh: None,
+            ssh: options.ssh,
             idle_after: options.idle_after,
             power: Power::Exit,
-            drain: DRAIN,
+            drain: options.drain,
         };
-        let edge = Edge::bind(config, Certificates::new()).await.unwrap();
+        let runtime = OwnRuntime::new();
+        let binding = runtime.spawn(Edge::bind(config, Certificates::new()));
+        let edge = binding.await.unwrap().unwrap();
         let address = edge.addresses()[0];
         let shutdown = CancellationToken::new();
-        let edge = tokio::spawn({
+        let edge = runtime.spawn({
             let shutdown = shutdown.clone();
             async move { edge.run(shutdown).await.unwrap() }
         });
-        Self { folder, address, key, ca: ca_path, shutdown, edge }
+        Self { folder, address, key, ca: ca_path, shutdown, edge, runtime }
     }
 
     /// What a client of this stage's key needs to serve `upstream` under [`NAME`].
@@ -161,22 +168,79 @@ impl Stage {
         (timeout(PATIENCE, self.edge).await.unwrap().unwrap(), self.folder)
     }
 
+    /// What tells the edge to stop, for tests that look on while it does.
+    pub(crate) fn shutdown(&self) -> CancellationToken {
+        self.shutdown.clone()
+    }
+
+    /// Ends the edge in the middle of everything: all its sockets close, and nobody is told why.
+    pub(crate) async fn kill(self) -> Options {
+        let (key, port) = (Some(self.key), self.address.port());
+        self.runtime.end().await;
+        Options { key, port, folder: Some(self.folder), ..Options::default() }
+    }
+
+    /// As [`Self::stop`]; the answer starts an edge in its place.
+    pub(crate) async fn retire(self) -> Options {
+        let (key, port) = (Some(Arc::clone(&self.key)), self.address.port());
+        let (_, folder) = self.stop().await;
+        Options { key, port, folder: Some(folder), ..Options::default() }
+    }
+
     /// Waits until the edge has ended by itself.
     pub(crate) async fn ended(self) -> Ended {
         timeout(PATIENCE, self.edge).await.unwrap().unwrap()
     }
 }
 
+/// A runtime of the edge alone: when it ends, all that the edge ever spawned ends with it.
+struct OwnRuntime(Option<Runtime>);
+
+impl OwnRuntime {
+    fn new() -> Self {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        Self(Some(builder.worker_threads(2).enable_all().build().unwrap()))
+    }
+
+    fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.0.as_ref().unwrap().spawn(future)
+    }
+
+    /// Ends it, and waits until every task is dropped.
+    async fn end(mut self) {
+        let runtime = self.0.take().unwrap();
+        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
+    }
+}
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// A client that runs.
 pub(crate) struct Client {
-    pub(crate) events: mpsc::Receiver<Event>,
+    /// Read all the time, since the client drops events that nobody reads.
+    pub(crate) events: mpsc::UnboundedReceiver<Event>,
     shutdown: CancellationToken,
     run: JoinHandle<Result<(), RunError>>,
 }
 
 impl Client {
     pub(crate) fn start(config: ClientConfig) -> Self {
-        let (sink, events) = EventSink::channel();
+        let (sink, mut fresh) = EventSink::channel();
+        let (kept, events) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Some(event) = fresh.recv().await {
+                let _ = kept.send(event);
+            }
+        });
         let shutdown = CancellationToken::new();
         let run = tokio::spawn(irp_client::run(config, sink, shutdown.clone()));
         Self { events, shutdown, run }
@@ -206,6 +270,15 @@ impl Client {
             _ => None,
         };
         self.event("connected", connected).await
+    }
+
+    /// Waits until a tunnel that stood is gone.
+    pub(crate) async fn lost(&mut self) -> String {
+        let lost = |event: &Event| match event {
+            Event::Lost { why, .. } => Some(why.clone()),
+            _ => None,
+        };
+        self.event("lost", lost).await
     }
 
     /// Asks the client to leave, and waits until it has.
