@@ -9,5 +9,6 @@ mod drain;
 mod lanes;
 mod relay;
 mod restart;
+mod ssh;
 mod stage;
 mod traffic;
