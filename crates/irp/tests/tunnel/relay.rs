@@ -2,6 +2,7 @@
 //! swallows what they carry without a word, as a network does that went away.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -25,10 +26,10 @@ pub(crate) struct Relay {
 
 #[derive(Default)]
 struct State {
-    open: AtomicUsize,
+    seen: AtomicUsize,
     most: AtomicUsize,
-    /// One for each connection, in the order of their arrival: closes it.
-    cuts: Mutex<Vec<CancellationToken>>,
+    /// One for each open connection, by the order of their arrival: closes it.
+    cuts: Mutex<BTreeMap<usize, CancellationToken>>,
     /// What connections are subject to that come from now on; when cancelled, they swallow everything.
     hole: Mutex<CancellationToken>,
 }
@@ -52,12 +53,12 @@ impl Relay {
 
     /// How many connections are open now.
     pub(crate) fn open(&self) -> usize {
-        self.state.open.load(SeqCst)
+        self.state.cuts.lock().unwrap().len()
     }
 
     /// How many connections there have been so far.
     pub(crate) fn seen(&self) -> usize {
-        self.state.cuts.lock().unwrap().len()
+        self.state.seen.load(SeqCst)
     }
 
     /// How many connections were open at the same time, at most.
@@ -65,9 +66,9 @@ impl Relay {
         self.state.most.load(SeqCst)
     }
 
-    /// Closes the connection that came as the `index`th, counted from 0.
+    /// Closes an open connection: the oldest is 0. An attempt that the client gave up is not among them.
     pub(crate) fn cut(&self, index: usize) {
-        self.state.cuts.lock().unwrap()[index].cancel();
+        self.state.cuts.lock().unwrap().values().nth(index).unwrap().cancel();
     }
 
     /// From now on nothing comes through, on old connections and on new ones; none is closed.
@@ -82,20 +83,27 @@ impl Relay {
 }
 
 /// Counted while it lasts.
-struct Open(Arc<State>);
+struct Open {
+    number: usize,
+    state: Arc<State>,
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, SeqCst);
+        self.state.cuts.lock().unwrap().remove(&self.number);
     }
 }
 
 async fn carry(mut near: TcpStream, edge: SocketAddr, state: Arc<State>) {
     let cut = CancellationToken::new();
-    state.cuts.lock().unwrap().push(cut.clone());
-    let open = state.open.fetch_add(1, SeqCst) + 1;
+    let number = state.seen.fetch_add(1, SeqCst);
+    let open = {
+        let mut cuts = state.cuts.lock().unwrap();
+        cuts.insert(number, cut.clone());
+        cuts.len()
+    };
     state.most.fetch_max(open, SeqCst);
-    let _open = Open(Arc::clone(&state));
+    let _open = Open { number, state: Arc::clone(&state) };
     let hole = state.hole.lock().unwrap().clone();
     let mut far = None;
     let carrying = async {
