@@ -64,7 +64,8 @@ impl Failure {
 }
 
 /// Removes what ends at this hop (RFC 9110, section 7.6.1): what `Connection` names, and the headers that
-/// are hop-by-hop whether named or not. `Te` stays only as `trailers`, `Trailer` stays.
+/// are hop-by-hop whether named or not. `Te` stays only as `trailers`, `Trailer` stays. `Content-Length` goes
+/// with a `Transfer-Encoding` that overrides it (RFC 9112, section 6.3).
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     // Looked at first: who sends `Te` must name it in `Connection` (RFC 9110, section 10.1.4).
     let te_trailers =
@@ -82,6 +83,9 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
         headers.remove(header::CONNECTION);
+    }
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
     }
     for name in [
         header::TE,
@@ -139,6 +143,16 @@ mod tests {
         ]);
         remove_hop_by_hop(&mut headers);
         assert_eq!(headers, map(&[("accept", "*/*"), ("te", "trailers")]));
+    }
+
+    #[test]
+    fn a_length_that_chunks_override_is_removed() {
+        let mut headers = map(&[("content-length", "3"), ("transfer-encoding", "chunked")]);
+        remove_hop_by_hop(&mut headers);
+        assert_eq!(headers, HeaderMap::new());
+        let mut headers = map(&[("content-length", "3")]);
+        remove_hop_by_hop(&mut headers);
+        assert_eq!(headers, map(&[("content-length", "3")]));
     }
 
     #[test]

@@ -40,8 +40,12 @@ pub(super) fn for_upstream(
         Speak::Http1 => {
             parts.version = Version::HTTP_11;
             parts.uri = path.parse().unwrap_or_default();
-            // It speaks of this hop alone, and HTTP/1.1 would want it named in `Connection`.
-            parts.headers.remove(header::TE);
+            // Some programs send trailers only to those who ask. It speaks of this hop alone (RFC 9110, section
+            // 10.1.4), so `Connection` names it.
+            if parts.headers.contains_key(header::TE) {
+                parts.headers.insert(header::TE, HeaderValue::from_static("trailers"));
+                parts.headers.insert(header::CONNECTION, HeaderValue::from_static("TE"));
+            }
             parts.headers.insert(header::HOST, host);
         }
         Speak::Http2 => {
@@ -123,7 +127,8 @@ mod tests {
         assert_eq!(parts.headers[header::HOST], "alice.example");
         assert_eq!(parts.headers[header::COOKIE], "a=1; b=2");
         assert_eq!(parts.headers.get_all(header::COOKIE).iter().count(), 1);
-        assert!(!parts.headers.contains_key(header::TE));
+        assert_eq!(parts.headers[header::TE], "trailers");
+        assert_eq!(parts.headers[header::CONNECTION], "TE");
         assert!(!parts.headers.contains_key("irp-upgrade") && !parts.headers.contains_key("irp-failure"));
         assert_eq!(parts.headers["irp-verified"], "slack");
 

@@ -55,6 +55,7 @@ pub struct Progress {
     ended: AtomicBool,
     answered: AtomicBool,
     paused_too_long: AtomicBool,
+    broken_off: AtomicBool,
 }
 
 /// Why an upload ended early.
@@ -82,6 +83,7 @@ impl RequestBody {
             ended: AtomicBool::new(false),
             answered: AtomicBool::new(false),
             paused_too_long: AtomicBool::new(false),
+            broken_off: AtomicBool::new(false),
         };
         Self::Visitor(Upload { incoming, progress: Arc::new(progress), pause_limit, pause: None })
     }
@@ -111,6 +113,11 @@ impl Progress {
     /// Whether the visitor was cut because of a pause.
     pub(super) fn paused_too_long(&self) -> bool {
         self.paused_too_long.load(Ordering::Acquire)
+    }
+
+    /// Whether the visitor's connection failed in the middle of it, or its framing was wrong.
+    pub(super) fn broken_off(&self) -> bool {
+        self.broken_off.load(Ordering::Acquire)
     }
 
     /// Whether it is the visitor who keeps the upload waiting, and not the upstream.
@@ -144,7 +151,10 @@ impl Upload {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(UploadError::Visitor(error)))),
+            Poll::Ready(Some(Err(error))) => {
+                self.progress.broken_off.store(true, Ordering::Release);
+                Poll::Ready(Some(Err(UploadError::Visitor(error))))
+            }
             Poll::Ready(None) => {
                 self.end();
                 Poll::Ready(None)

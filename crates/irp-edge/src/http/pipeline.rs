@@ -310,19 +310,22 @@ async fn send(
     judge_upload(&progress, sent)
 }
 
-/// Tells an upload that broke off from a tunnel that did.
+/// Tells an upload that broke off from a tunnel that did. Whether the tunnel breaks off in turn, or the client
+/// is first to say that its request failed, is a matter of chance.
 fn judge_upload(
     progress: &Progress,
     sent: Result<Response<TunnelBody>, Unsent>,
 ) -> Result<Result<Response<TunnelBody>, Unsent>, Refusal> {
-    match sent {
-        Err(Unsent { why: SendError::Broken(_), .. }) if progress.paused_too_long() => {
-            Err(Refusal::UploadPaused)
-        }
-        Err(Unsent { why: SendError::Broken(error), .. }) if error.is_user() && !progress.ended() => {
-            Err(Refusal::UploadBroken)
-        }
-        sent => Ok(sent),
+    let no_answer = match &sent {
+        Ok(response) => response.headers().contains_key(FAILURE),
+        Err(unsent) => matches!(unsent.why, SendError::Broken(_)),
+    };
+    if no_answer && progress.paused_too_long() {
+        Err(Refusal::UploadPaused)
+    } else if no_answer && progress.broken_off() {
+        Err(Refusal::UploadBroken)
+    } else {
+        Ok(sent)
     }
 }
 

@@ -3,12 +3,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod access;
+mod bulk;
 mod cancel;
 mod claims;
 mod drain;
 mod lanes;
+mod programs;
 mod relay;
 mod restart;
+mod rude;
+mod smuggling;
 mod ssh;
 mod stage;
+mod streams;
 mod traffic;
+mod upgrades;
+mod way;
