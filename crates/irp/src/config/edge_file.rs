@@ -430,8 +430,14 @@ impl EdgeFile {
         let claimed = self.keys.iter().flat_map(|key| &key.names).map(ToString::to_string);
         let sshd = self.sshd.iter().flat_map(|sshd| &sshd.names).map(ToString::to_string);
         let hosts = self.hosts.iter().map(|host| host.name.to_string());
-        claimed.chain(sshd).chain(hosts).collect()
+        claimed.chain(sshd).chain(hosts).filter(|name| !is_wide_star(name)).collect()
     }
+}
+
+/// Whether a star stands right below a top-level name, as in `*.localhost`: TLS libraries refuse a whole
+/// certificate for such a name. It may be granted all the same, and served with another name's certificate.
+fn is_wide_star(name: &str) -> bool {
+    name.strip_prefix("*.").is_some_and(|parent| !parent.contains('.'))
 }
 
 /// Parts of the file that do not fit together.

@@ -102,3 +102,10 @@ fn the_comment_of_a_key_is_kept() {
     let file = file(KEY);
     assert_eq!(file.keys[0].public.comment, "alice@laptop");
 }
+
+#[test]
+fn a_star_below_a_top_level_name_spoils_no_certificate() {
+    let file = file(&KEY.replace("\"]\n", "\", \"*.localhost\", \"*.a.example\"]\n"));
+    let names = file.certificate_names();
+    assert!(names.contains("*.a.example") && !names.contains("*.localhost"), "{names:?}");
+}
