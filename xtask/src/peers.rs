@@ -20,9 +20,13 @@ struct Program {
 const PROGRAMS: &[Program] = &[
     Program { name: "c++", package: "g++" }, // libFuzzer is compiled with the fuzz targets
     Program { name: "caddy", package: "caddy" },
+    Program { name: "certutil", package: "libnss3-tools" },
+    Program { name: "chromium", package: "chromium" },
     Program { name: "curl", package: "curl" },
     Program { name: "id", package: "coreutils" },
+    Program { name: "install", package: "coreutils" },
     Program { name: "ip", package: "iproute2" },
+    Program { name: "kill", package: "procps" },
     Program { name: "openssl", package: "openssl" },
     Program { name: "pebble", package: "pebble" },
     Program { name: "ssh", package: "openssh-client" },

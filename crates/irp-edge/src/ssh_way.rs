@@ -1,6 +1,6 @@
 //! Stock OpenSSH as a tunnel, put together: what listens becomes a route, SSH on the public port gets our sshd.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use irp_wire::{name::Hostname, tasks::Tasks};
 use tokio::net::TcpStream;
@@ -38,6 +38,16 @@ pub enum SshWayError {
     /// The name of a socket is of no use.
     #[error("cannot make the sockets for ssh -R")]
     Sockets(#[from] sshd::SocketNameError),
+    /// Two names would share one socket.
+    #[error("{first} and {second} begin with the same label, so both would be reached at {address}")]
+    SameSocket {
+        /// The name that has the socket.
+        first: Hostname,
+        /// The name that wants it as well.
+        second: Hostname,
+        /// The socket.
+        address: ForwardAddress,
+    },
 }
 
 /// Opens the ssh way.
@@ -48,10 +58,7 @@ pub enum SshWayError {
 pub(crate) async fn open(way: SshWay) -> Result<RunningSshWay, SshWayError> {
     let mut forwards = vec![(way.name, ForwardAddress::Tcp(way.port))];
     if let Some((folder, names)) = way.sockets {
-        for name in names {
-            let address = ForwardAddress::socket(&folder, name.as_str())?;
-            forwards.push((name, address));
-        }
+        forwards.extend(sockets(&folder, names)?);
     }
     let watch = Forwards::new(forwards.iter().map(|(_, address)| address.clone()), way.owner);
     let sshd = match way.on_public_port {
@@ -59,6 +66,20 @@ pub(crate) async fn open(way: SshWay) -> Result<RunningSshWay, SshWayError> {
         None => None,
     };
     Ok(RunningSshWay { forwards, watch, sshd })
+}
+
+/// A socket for each name, called after its first label: a whole name is often longer than a path may be.
+fn sockets(folder: &Path, names: Vec<Hostname>) -> Result<Vec<(Hostname, ForwardAddress)>, SshWayError> {
+    let mut sockets: Vec<(Hostname, ForwardAddress)> = Vec::new();
+    for name in names {
+        let label = name.as_str().split('.').next().unwrap_or_default();
+        let address = ForwardAddress::socket(folder, label)?;
+        if let Some((first, _)) = sockets.iter().find(|(_, taken)| *taken == address) {
+            return Err(SshWayError::SameSocket { first: first.clone(), second: name, address });
+        }
+        sockets.push((name, address));
+    }
+    Ok(sockets)
 }
 
 impl RunningSshWay {
@@ -106,5 +127,31 @@ impl Handover {
             Ok(ended) => tracing::debug!(%from, ?ended, "an SSH connection ended"),
             Err(error) => tracing::warn!(%from, %error, "refused an SSH connection"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sockets_of(names: &[&str]) -> Result<Vec<String>, String> {
+        let names = names.iter().map(|name| name.parse().unwrap()).collect();
+        let sockets = sockets(Path::new("/run/irp/tunnels"), names).map_err(|error| error.to_string())?;
+        Ok(sockets.iter().map(|(_, address)| address.to_string()).collect())
+    }
+
+    #[test]
+    fn sockets_are_called_after_the_first_label() {
+        let sockets = sockets_of(&["alice.proxy.example.com", "bob.proxy.example.com"]).unwrap();
+        assert_eq!(sockets, ["/run/irp/tunnels/alice.sock", "/run/irp/tunnels/bob.sock"]);
+    }
+
+    #[test]
+    fn two_names_never_share_a_socket() {
+        let error = sockets_of(&["alice.example.com", "bob.example.com", "alice.example.org"]).unwrap_err();
+        assert!(
+            error.starts_with("alice.example.com and alice.example.org begin with the same label"),
+            "{error}"
+        );
     }
 }

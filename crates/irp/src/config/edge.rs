@@ -179,8 +179,8 @@ fn own_sshd(sshd: &Sshd, file: &EdgeFile, port: sshd::UpstreamPort) -> Result<ss
     let wrong = |error: &(dyn std::error::Error + 'static)| {
         Failure::new(Kind::Config, "[sshd] on_443 cannot be switched on").because(error)
     };
-    let account = sshd::Account::named(sshd::DEFAULT_ACCOUNT).map_err(|error| {
-        wrong(&error).hint(format!("adduser --system --group --shell /bin/sh {}", sshd::DEFAULT_ACCOUNT))
+    let account = sshd::Account::named(&sshd.account).map_err(|error| {
+        wrong(&error).hint(format!("adduser --system --group --shell /bin/sh {}", sshd.account))
     })?;
     let may = |key: &&Key| sshd.names.iter().all(|name| key.names.iter().any(|own| own.matches(name)));
     let mut owned = Vec::new();

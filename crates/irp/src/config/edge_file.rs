@@ -280,10 +280,17 @@ pub(crate) struct Sshd {
     /// Hand connections that begin with `SSH-` on `listen` to an sshd of irp's own configuration.
     #[serde(default)]
     pub(crate) on_443: bool,
+    /// The account whom that sshd lets in: `ssh ACCOUNT@…`.
+    #[serde(default = "default_account")]
+    pub(crate) account: String,
 }
 
 fn default_upstream_port() -> u16 {
     3000
+}
+
+fn default_account() -> String {
+    irp_edge::tunnels::sshd::DEFAULT_ACCOUNT.into()
 }
 
 fn default_sockets() -> PathBuf {

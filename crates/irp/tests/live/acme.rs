@@ -1,0 +1,130 @@
+//! `edge.toml` that names an ACME directory: a real authority, pebble, issues the certificate.
+
+use std::{fs, io, net::Ipv4Addr, path::Path, process::Command, time::Duration};
+
+use irp_testkit::{
+    acme::{Pebble, PebbleOptions},
+    dns::{Responder, kind},
+    origin::Origin,
+    patience::eventually_blocking,
+    process::find,
+};
+use tempfile::TempDir;
+
+use crate::{
+    edge::{Edge, key_table, keygen},
+    program::{Running, curl, free_port, irp},
+};
+
+/// The file of the root that signs what pebble issues, which is another at each start of pebble.
+fn issuing_root(pebble: &Pebble, home: &Path) -> String {
+    let url = format!("https://localhost:{}/roots/0", pebble.management().port());
+    // Its management interface shows a certificate that nobody can know.
+    let pem = curl(pebble.root_pem.to_str().unwrap(), &["--noproxy", "*", "-k", &url]);
+    let file = home.join("issuing-root.pem");
+    fs::write(&file, pem).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+/// The edge gets its certificate, serves a client with it, and has it still after a restart.
+fn order_serve_restart(home: &Path, pebble: &Pebble, name: &str, start: impl Fn() -> Edge) {
+    let edge = start();
+    let root = issuing_root(pebble, home);
+    eventually_blocking("the certificate is there", || edge.status(&root, name) == Some(503));
+
+    let origin = Origin::start();
+    let host = edge.host(name);
+    let address = edge.address.to_string();
+    let upstream = origin.port().to_string();
+    let arguments = ["--json", "connect", &host, &upstream, "--connect-to", &address, "--cacert", &root];
+    let mut client = Running::start(irp(home, &arguments), home.join("client.log"));
+    client.event("connected");
+    let answer = edge.visit(&root, name).unwrap();
+    assert!(answer.status == 200 && answer.body.contains("\"/page\""), "{answer:?}");
+    client.interrupt();
+    assert_eq!(client.end().code(), Some(0));
+    edge.stop();
+
+    let edge = start();
+    eventually_blocking("the stored certificate is used", || edge.status(&root, name).is_some());
+    assert_eq!((pebble.orders(), pebble.certificates()), (1, 1), "{}", pebble.log());
+    edge.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_alpn_01_on_the_public_port() {
+    let home = TempDir::new().unwrap();
+    let name = "bot.irp.test";
+    let dns = Responder::start().await.unwrap();
+    dns.add_address(name, Ipv4Addr::LOCALHOST.into());
+    let port = free_port();
+    let options =
+        PebbleOptions { dns: Some(dns.address()), tls_port: Some(port), ..PebbleOptions::default() };
+    let pebble = Pebble::start(home.path(), &options).unwrap();
+    let tables = format!(
+        "[acme]\ndirectory = {:?}\nroots = {:?}\nchallenge = \"tls-alpn-01\"\n{}",
+        pebble.directory_url,
+        pebble.root_pem,
+        key_table(&keygen(home.path()), &[name]),
+    );
+    order_serve_restart(home.path(), &pebble, name, || Edge::start_at(home.path(), port, &tables, |_| {}));
+}
+
+/// Writes down what it was asked for, and waits until the test has done it.
+const HOOK: &str = r#"#!/bin/sh
+asked="$(dirname "$0")/asked/$$"
+printf '%s\n' "$1" "$2" "$3" > "$asked.part"
+mv "$asked.part" "$asked"
+while [ -e "$asked" ]; do sleep 0.05; done
+"#;
+
+/// Does what [`HOOK`] asks for, and takes the question away.
+fn do_as_asked(folder: &Path, dns: &Responder) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let file = entry?.path();
+        if file.extension().is_some() {
+            continue;
+        }
+        let question = fs::read_to_string(&file)?;
+        match question.lines().collect::<Vec<_>>()[..] {
+            ["present", name, value] => dns.add_txt(name, value),
+            ["cleanup", name, value] => dns.remove_txt(name, value),
+            _ => panic!("the hook was called with {question}"),
+        }
+        fs::remove_file(file)?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dns_01_by_a_program_of_ones_own() {
+    let home = TempDir::new().unwrap();
+    let dns = std::sync::Arc::new(Responder::start().await.unwrap());
+    let options = PebbleOptions { dns: Some(dns.address()), ..PebbleOptions::default() };
+    let pebble = Pebble::start(home.path(), &options).unwrap();
+
+    let asked = home.path().join("asked");
+    fs::create_dir(&asked).unwrap();
+    let (script, hook) = (home.path().join("hook.sh"), home.path().join("hook"));
+    fs::write(&script, HOOK).unwrap();
+    // Put there by another program: a file that this process has open for writing, or a fork of it, does not run.
+    let install = find("install", "coreutils").unwrap();
+    assert!(Command::new(install).args(["-m", "700"]).args([&script, &hook]).status().unwrap().success());
+    let zone = std::sync::Arc::clone(&dns);
+    tokio::spawn(async move {
+        while do_as_asked(&asked, &zone).is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+
+    let tables = format!(
+        "[acme]\ndirectory = {:?}\nroots = {:?}\nchallenge = \"dns-01\"\n[acme.dns]\nexec = {hook:?}\n{}",
+        pebble.directory_url,
+        pebble.root_pem,
+        key_table(&keygen(home.path()), &["bot.irp.test", "*.bot.irp.test"]),
+    );
+    order_serve_restart(home.path(), &pebble, "bot.irp.test", || Edge::start(home.path(), &tables));
+    let record = "_acme-challenge.bot.irp.test";
+    assert!(dns.asked().contains(&(record.to_owned(), kind::TXT)));
+    assert_eq!(dns.txt_count(record), 0, "the proof is still there");
+}

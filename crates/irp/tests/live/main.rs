@@ -1,0 +1,12 @@
+//! The program as people run it: processes of their own, and other people's programs around them.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod acme;
+mod browser;
+mod connect;
+mod edge;
+mod ending;
+mod program;
+mod sshd;
+mod up;

@@ -1,0 +1,61 @@
+//! `irp up --local`, called as a person calls it.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::program::{Running, ca_path, curl, free_port, irp};
+
+#[test]
+fn up_local_serves_the_echo_application_under_every_local_name() {
+    let home = TempDir::new().unwrap();
+    let port = free_port();
+    let arguments = ["up", "--local", "--json", "--port", &port.to_string()];
+    let mut up = Running::start(irp(home.path(), &arguments), home.path().join("up.log"));
+    let url = up.event("url")["url"].as_str().unwrap().to_owned();
+    assert_eq!(url, format!("https://alice.localhost:{port}"));
+
+    let ca = ca_path(home.path());
+    let resolve = format!("alice.localhost:{port}:127.0.0.1");
+    let echo = curl(&ca, &["--resolve", &resolve, &format!("{url}/a?b=c"), "-d", "hello"]);
+    let echo: Value = serde_json::from_str(&echo).unwrap();
+    assert_eq!((&echo["method"], &echo["path"]), (&"POST".into(), &"/a?b=c".into()));
+    assert_eq!(echo["body_bytes"], 5);
+    for host in ["localhost", "127.0.0.1"] {
+        let page = curl(&ca, &["-H", "accept: text/html", &format!("https://{host}:{port}/")]);
+        assert!(page.contains("It works"), "{host}: {page}");
+    }
+    let request = up.event("request");
+    assert_eq!((&request["path"], &request["status"]), (&"/a".into(), &200.into()));
+
+    up.interrupt();
+    assert_eq!(up.end().code(), Some(0));
+}
+
+#[test]
+fn the_first_signal_lets_a_request_finish() {
+    let home = TempDir::new().unwrap();
+    let upstream = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let target = upstream.local_addr().unwrap().port().to_string();
+    let port = free_port();
+    let arguments = ["up", "--local", &target, "--json", "--port", &port.to_string()];
+    let mut up = Running::start(irp(home.path(), &arguments), home.path().join("up.log"));
+    up.event("url");
+    let ca = ca_path(home.path());
+    let url = format!("https://localhost:{port}/slow");
+
+    let visitor = std::thread::spawn(move || curl(&ca, &[&url]));
+    let (mut stream, _) = upstream.accept().unwrap();
+    let mut head = String::new();
+    let mut lines = BufReader::new(stream.try_clone().unwrap());
+    while !head.ends_with("\r\n\r\n") {
+        assert!(lines.read_line(&mut head).unwrap() > 0);
+    }
+    // The request is with the upstream; only then the signal comes, and only then the answer.
+    up.interrupt();
+    up.event("stopping");
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\nslow").unwrap();
+    assert_eq!(visitor.join().unwrap(), "slow");
+    assert_eq!(up.end().code(), Some(0));
+}
