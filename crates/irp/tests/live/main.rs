@@ -8,5 +8,6 @@ mod connect;
 mod edge;
 mod ending;
 mod program;
+mod readme;
 mod sshd;
 mod up;
