@@ -34,6 +34,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "ssh-agent", package: "openssh-client" },
     Program { name: "ssh-keygen", package: "openssh-client" },
     Program { name: "sshd", package: "openssh-server" },
+    Program { name: "timeout", package: "coreutils" },
     Program { name: "unshare", package: "util-linux" },
 ];
 
