@@ -76,8 +76,7 @@ const RULES: &[Rule] = &[
         except: &[
             ("crates/irp/src/clock.rs", "the program's clock"),
             ("crates/irp-edge/src/certs/clock.rs", "the clock of certificates"),
-            ("crates/irp-client/src/weather.rs", "notices sleep by a jump of the wall clock"),
-            ("crates/irp-client/src/serve/answer.rs", "the moment of a line on the screen"),
+            ("crates/irp-client/src/clock.rs", "the client's clock"),
         ],
     },
 ];
