@@ -1,5 +1,5 @@
 //! The bodies that pass through the edge, without boxes: [`RequestBody`] towards the upstream,
-//! [`TunnelBody`] back from it, [`VisitorBody`] out to the visitor.
+//! [`TunnelBody`] back from it, `VisitorBody` out to the visitor.
 
 use std::{
     future::Future as _,

@@ -2,7 +2,7 @@
 //!
 //! stdout carries what a script wants and nothing else: a URL, a path, a key; with `--json` one JSON object
 //! a line for everything that happens. stderr is the person's part: steps, live lines, failures. Colours and
-//! moving things appear only on a terminal. Text that a stranger chose goes through [`escape`].
+//! moving things appear only on a terminal. Text that a stranger chose goes through [`escape()`].
 //!
 //! A command uses its `Ui` on the main thread only, which carries no traffic: a terminal that is stopped
 //! (Ctrl-S) stops the display, not the tunnel.
