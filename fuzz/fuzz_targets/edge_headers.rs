@@ -12,6 +12,11 @@ use libfuzzer_sys::fuzz_target;
 #[allow(dead_code, missing_docs, reason = "a module of the edge, of which not all is used here")]
 mod rules;
 
+// The rules look for it beside themselves.
+#[path = "../../crates/irp-edge/src/http/forwarding.rs"]
+#[allow(dead_code, missing_docs, reason = "a module of the edge, of which not all is used here")]
+mod forwarding;
+
 const MARK: HeaderValue = HeaderValue::from_static("irp-0123");
 
 fuzz_target!(|data: &[u8]| {
