@@ -57,8 +57,8 @@ pub enum RootsError {
 #[error(
     "{evidence}. It looks as if this network intercepts TLS: nothing of yours was sent. What you can do: ask the \
      network's people to let {host} through untouched, use another network, or go through the machine's \
-     sshd with `--via ssm` or `--via ssh`. If {host} is a server with its own certificate authority, name that \
-     with `--ca FILE`"
+     sshd with `ssh -N -R`. If {host} is a server with its own certificate authority, name that \
+     with `--cacert FILE`"
 )]
 pub struct Interception {
     host: String,

@@ -136,8 +136,8 @@ impl Forwarder {
 
 /// Makes a body that the visitor announced with `Expect: 100-continue` wait for the upstream's word.
 ///
-/// The visitor's client waits in turn: it hears `100` from the edge only when its body is asked for. So an
-/// upstream that refuses from the headers alone, with 417 or 413, never makes the visitor upload.
+/// An upstream that refuses from the headers alone, with 417 or 413, never gets the body. The visitor may
+/// upload some of it all the same: the edge says `100` as soon as the tunnel takes the body.
 fn wait_for_continue(request: &mut Request<RequestBody>) -> Option<Arc<Gate>> {
     let expect = request.headers().get(header::EXPECT)?;
     if !expect.as_bytes().eq_ignore_ascii_case(b"100-continue") {

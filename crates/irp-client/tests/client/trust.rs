@@ -64,7 +64,7 @@ async fn a_strangers_certificate_is_an_interception_that_names_its_issuer() {
     let client = setup.start();
     assert!(edge.accept_tls().await.is_err());
     let told = intercepted(client.ended().await.unwrap_err());
-    for part in ["irp test authority", "this network intercepts TLS", "--via ssm", HOST] {
+    for part in ["irp test authority", "this network intercepts TLS", "ssh -N -R", HOST] {
         assert!(told.contains(part), "{told}");
     }
 }
