@@ -2,7 +2,7 @@
 //! byte and reads strictly. The edge's own tests have the whole corpus; here is what the tunnel could undo.
 
 use futures_util::future::join_all;
-use irp_testkit::origin::RawOrigin;
+use irp_testkit::origin::{RawOrigin, frame_requests};
 
 use crate::{
     stage::NAME,
@@ -63,17 +63,10 @@ async fn judge(way: Way, head: &str, body: &str, may: May) -> Option<String> {
     let body = body.replace("NEXT", NEXT);
     wire.send(format!("POST /first HTTP/1.1\r\nHost: {NAME}\r\n{head}\r\n{body}")).await.unwrap();
     let status = wire.response().await.map(|reply| reply.status);
-    let arrived = match origin.requests() {
-        Ok(arrived) => arrived,
-        // A body that turns out to be malformed midway was cut off, which the program sees as such.
-        Err(error) if may == Refused && matches!(status, Ok(400)) => {
-            let text = String::from_utf8_lossy(&origin.bytes()).into_owned();
-            let cut = text.starts_with("POST /first") && text.matches("HTTP/1.1").count() == 1;
-            return (!cut).then(|| format!("{head:?}: {error}: {text}"));
-        }
+    let lines = match whole_requests(&origin, may) {
+        Ok(lines) => lines,
         Err(error) => return Some(format!("{head:?}: {error}")),
     };
-    let lines: Vec<&str> = arrived.iter().map(|request| request.line.as_str()).collect();
     let internal = String::from_utf8_lossy(&origin.bytes()).to_lowercase().contains("irp-x");
     let fine = match may {
         Refused => matches!(status, Ok(400 | 501)) && lines.is_empty(),
@@ -86,8 +79,29 @@ async fn judge(way: Way, head: &str, body: &str, may: May) -> Option<String> {
     let mut honest = tunnel.stage.door().connect().await.unwrap();
     honest.send(format!("GET /honest HTTP/1.1\r\nHost: {NAME}\r\n\r\n")).await.unwrap();
     let status = honest.response().await.map(|reply| reply.status);
-    let last = origin.requests().unwrap_or_default().into_iter().next_back();
-    let fine = matches!(status, Ok(200)) && last.is_some_and(|last| last.line == "GET /honest HTTP/1.1");
+    let lines = whole_requests(&origin, may);
+    let last = lines.as_ref().ok().and_then(|lines| lines.last());
+    let fine = matches!(status, Ok(200)) && last.is_some_and(|last| last == "GET /honest HTTP/1.1");
     tunnel.close().await;
-    (!fine).then(|| format!("{head:?}: the next visitor got {status:?}"))
+    (!fine).then(|| format!("{head:?}: the next visitor got {status:?}, arrived: {lines:?}"))
+}
+
+/// The lines of the requests that the program got whole.
+///
+/// A body that turns out malformed midway was cut off together with its connection: the head may have arrived by
+/// then, or arrive later, and nothing may follow it.
+fn whole_requests(origin: &RawOrigin, may: May) -> Result<Vec<String>, String> {
+    let mut lines = Vec::new();
+    for bytes in origin.connections() {
+        match frame_requests(&bytes) {
+            Ok(requests) => lines.extend(requests.into_iter().map(|request| request.line)),
+            Err(error) => {
+                let text = String::from_utf8_lossy(&bytes);
+                if may != Refused || !text.starts_with("POST /first") || text.matches("HTTP/1.1").count() != 1 {
+                    return Err(format!("{error}: {text}"));
+                }
+            }
+        }
+    }
+    Ok(lines)
 }
