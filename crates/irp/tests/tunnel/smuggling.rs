@@ -97,7 +97,8 @@ fn whole_requests(origin: &RawOrigin, may: May) -> Result<Vec<String>, String> {
             Ok(requests) => lines.extend(requests.into_iter().map(|request| request.line)),
             Err(error) => {
                 let text = String::from_utf8_lossy(&bytes);
-                if may != Refused || !text.starts_with("POST /first") || text.matches("HTTP/1.1").count() != 1 {
+                if may != Refused || !text.starts_with("POST /first") || text.matches("HTTP/1.1").count() != 1
+                {
                     return Err(format!("{error}: {text}"));
                 }
             }
