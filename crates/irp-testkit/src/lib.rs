@@ -6,6 +6,7 @@
 //! - [`visitor`]: those who call a public URL, from curl to one that stops reading;
 //! - [`authority`]: a certificate authority for both;
 //! - [`acme`], [`dns`], [`openssh`]: programs of others that the edge talks to;
+//! - [`imds`]: the metadata service of a machine in EC2;
 //! - [`process`], [`descriptors`], [`memory`], [`patience`]: running them, making room, weighing, waiting.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test peer fails by panicking")]
@@ -15,6 +16,7 @@ pub mod authority;
 pub mod canned_ca;
 pub mod descriptors;
 pub mod dns;
+pub mod imds;
 pub mod memory;
 pub mod openssh;
 pub mod origin;
