@@ -7,6 +7,7 @@ mod browser;
 mod connect;
 mod edge;
 mod ending;
+mod killed;
 mod program;
 mod readme;
 mod sshd;
