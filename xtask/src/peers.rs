@@ -29,6 +29,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "kill", package: "procps" },
     Program { name: "openssl", package: "openssl" },
     Program { name: "pebble", package: "pebble" },
+    Program { name: "script", package: "bsdutils" },
     Program { name: "ssh", package: "openssh-client" },
     Program { name: "ssh-add", package: "openssh-client" },
     Program { name: "ssh-agent", package: "openssh-client" },

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The file of the root that signs what pebble issues, which is another at each start of pebble.
-fn issuing_root(pebble: &Pebble, home: &Path) -> String {
+pub(crate) fn issuing_root(pebble: &Pebble, home: &Path) -> String {
     let url = format!("https://localhost:{}/roots/0", pebble.management().port());
     // Its management interface shows a certificate that nobody can know.
     let pem = curl(pebble.root_pem.to_str().unwrap(), &["--noproxy", "*", "-k", &url]);
