@@ -31,7 +31,12 @@ use tokio::{sync::Mutex, task::JoinSet, time::timeout};
 const NAME: &str = "bot.localhost";
 const MIB: u64 = 1 << 20;
 
-/// What edge and client may weigh each while 1 GiB passes, in bytes.
+/// How much passes each way, in GiB, unless [`BULK_GIB`] says otherwise.
+const GIB: u64 = 1;
+/// The variable that lets more pass, for a run by hand.
+const BULK_GIB: &str = "IRP_TEST_BULK_GIB";
+
+/// What edge and client may weigh each while all of that passes, in bytes.
 const PASSING: u64 = 60 * MIB;
 /// What edge and client may weigh each with a thousand stalled visitors, in bytes.
 const STALLED: u64 = 400 * MIB;
@@ -201,21 +206,34 @@ async fn stalled_upload(door: Door) -> Wire {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gibibyte_passes_each_way_in_little_memory() {
     let _alone = ALONE.lock().await;
-    const LENGTH: u64 = 1 << 30;
-    let expected = pattern_sha256(LENGTH);
+    let gib = std::env::var(BULK_GIB).map_or(GIB, |text| text.parse().unwrap());
+    let length = gib << 30;
+    let expected = pattern_sha256(length);
     for lanes in [0, 32] {
         let world = World::start(lanes);
         let curl = Curl::new().trusting(&world.ca).resolving(NAME, world.address);
-        let curl = curl.args(["--output", "/dev/null", "--write-out", "%{http_code} %{size_download}"]);
-        let output = curl.output(&world.url(&format!("/bytes/{LENGTH}"))).await.unwrap();
-        assert_eq!(String::from_utf8_lossy(&output.stdout), format!("200 {LENGTH}"), "lanes: {lanes}");
+        let begun = Instant::now();
+        let curl = curl.args([
+            "--max-time",
+            "1200",
+            "--output",
+            "/dev/null",
+            "--write-out",
+            "%{http_code} %{size_download}",
+        ]);
+        let output = curl.output(&world.url(&format!("/bytes/{length}"))).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), format!("200 {length}"), "lanes: {lanes}");
 
         let mut http2 = world.door().http2().await.unwrap();
-        let upload = Request::post(world.url("/upload")).body(pattern(LENGTH)).unwrap();
+        let upload = Request::post(world.url("/upload")).body(pattern(length)).unwrap();
         let reply = http2.send_request(upload).await.unwrap().into_body().collect().await.unwrap();
         let seen: Uploaded = serde_json::from_slice(&reply.to_bytes()).unwrap();
-        assert_eq!((seen.length, &seen.sha256), (LENGTH, &expected), "lanes: {lanes}");
+        assert_eq!((seen.length, &seen.sha256), (length, &expected), "lanes: {lanes}");
         let peaks = world.peaks();
+        let (took, [edge, client]) = (begun.elapsed(), peaks.map(|peak| peak / MIB));
+        println!(
+            "lanes: {lanes}; {gib} GiB each way in {took:.0?}; at most: edge {edge} MiB, client {client} MiB"
+        );
         assert!(peaks.iter().all(|peak| *peak < PASSING), "lanes: {lanes}, edge and client: {peaks:?}");
     }
 }
