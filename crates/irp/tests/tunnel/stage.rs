@@ -272,10 +272,12 @@ impl Client {
         self.event("connected", connected).await
     }
 
-    /// Waits until a tunnel that stood is gone.
+    /// Waits until a tunnel that stood is gone, or is being replaced: to a client, a machine that stood still for
+    /// seconds has slept, and then it does not wait for the old connection's end.
     pub(crate) async fn lost(&mut self) -> String {
         let lost = |event: &Event| match event {
             Event::Lost { why, .. } => Some(why.clone()),
+            Event::Renewing { why } => Some((*why).to_owned()),
             _ => None,
         };
         self.event("lost", lost).await
