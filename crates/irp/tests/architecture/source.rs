@@ -16,7 +16,13 @@ pub(crate) struct Source {
 impl Source {
     /// Whether it ships: the code of a product crate, outside its tests.
     pub(crate) fn is_product(&self) -> bool {
-        let crates = ["crates/irp/", "crates/irp-edge/", "crates/irp-client/", "crates/irp-wire/"];
+        let crates = [
+            "crates/irp/",
+            "crates/irp-edge/",
+            "crates/irp-client/",
+            "crates/irp-webhook/",
+            "crates/irp-wire/",
+        ];
         let inside = crates.iter().find_map(|folder| self.path.strip_prefix(folder));
         self.is_rust() && inside.is_some_and(|path| path.starts_with("src/") && !path.ends_with("/tests.rs"))
     }

@@ -1,0 +1,11 @@
+//! The table against published vectors and against everything that could be wrong with a request.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod case;
+mod handshakes;
+mod offline;
+mod property;
+mod refusals;
+mod sns;
+mod vectors;
