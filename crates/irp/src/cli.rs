@@ -4,6 +4,7 @@
 //! the program runs with.
 
 pub(crate) mod forward;
+pub(crate) mod launch;
 
 use std::path::PathBuf;
 
@@ -68,6 +69,7 @@ impl AsWanted for Output {
 pub(crate) enum Command {
     Up(Up),
     Connect(Connect),
+    Generate(Box<launch::Generate>),
     Edge(Edge),
     Keygen(Keygen),
     Ca(Ca),

@@ -2,6 +2,7 @@
 
 use std::{env, ffi::OsString, path::PathBuf};
 
+use irp_launch::settings::Key;
 use secrecy::SecretString;
 
 /// What the environment says, as far as irp listens to it.
@@ -60,6 +61,11 @@ fn text(name: &str) -> Option<String> {
 /// An absolute path: the XDG base directory specification says that others are to be ignored.
 fn path(name: &str) -> Option<PathBuf> {
     given(name).map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+/// The settings of a launch that are variables.
+pub(crate) fn settings() -> Vec<(Key, String)> {
+    Key::all().filter_map(|key| Some((key, text(key.name())?))).collect()
 }
 
 /// `IRP_BASIC_AUTH`: a password for `--basic-auth USER`.

@@ -83,6 +83,12 @@ impl Failure {
         self
     }
 
+    /// Adds a cause in words, one of several.
+    pub(crate) fn cause(mut self, text: impl Into<String>) -> Self {
+        self.causes.push(text.into());
+        self
+    }
+
     /// Adds what the person can do now, best as something to type.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());

@@ -71,6 +71,33 @@ pub(crate) async fn find(
     }
 }
 
+/// The public half of the key that [`find`] would take with the same file. Where there is none at all, a key is
+/// made now.
+///
+/// # Errors
+///
+/// When the key cannot be read or made.
+pub(crate) async fn public(
+    file: Option<&Path>,
+    environment: &Environment,
+    ui: &Ui,
+) -> Result<PublicKey, Failure> {
+    if let Some(file) = file.map(Path::to_owned).or_else(|| usual_file(environment)) {
+        return file::public_half(&file).map_err(|error| unusable(&error));
+    }
+    if let Some(socket) = environment.ssh_auth_sock.as_deref()
+        && let Ok(signer) = AgentSigner::new(socket, None).await
+    {
+        return Ok(signer.public_key());
+    }
+    let file = config::config_dir(environment)?.join(KEY_FILE);
+    let comment = environment.user.clone().unwrap_or_default();
+    let key = file::generate(&file, &comment)
+        .map_err(|error| Failure::new(Kind::Config, "no key was made").because(&error))?;
+    ui.line(&format!("{} is your key, made just now: it never leaves this PC", file.display()));
+    Ok(key.public_key())
+}
+
 async fn from_agent(socket: &Path, wanted: Option<PublicKey>) -> Result<Arc<dyn Signer>, Failure> {
     let signer = AgentSigner::new(socket, wanted).await.map_err(|error| {
         Failure::new(Kind::Config, "the ssh-agent has no key to use").because(&error).hint("ssh-add")

@@ -14,6 +14,7 @@ mod environment;
 mod error;
 mod identity;
 mod log;
+mod release;
 mod signals;
 mod ui;
 

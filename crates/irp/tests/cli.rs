@@ -62,7 +62,8 @@ fn help_is_complete() {
     }
 }
 
-const COMMANDS: &[&str] = &["", "up", "connect", "edge", "keygen", "ca", "ca path", "ca show", "completions"];
+const COMMANDS: &[&str] =
+    &["", "up", "connect", "generate", "edge", "keygen", "ca", "ca path", "ca show", "completions"];
 
 #[test]
 fn the_version_is_on_stdout() {

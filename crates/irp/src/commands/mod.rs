@@ -4,6 +4,7 @@ mod ca;
 mod completions;
 mod connect;
 mod edge;
+mod generate;
 mod keygen;
 mod tunnel;
 mod up;
@@ -32,6 +33,10 @@ pub(crate) fn run(command: Command, environment: &Environment, ui: &Ui) -> Resul
         Command::Connect(flags) => {
             start_log(environment, ui)?;
             block_on(connect::run(flags, environment, ui))
+        }
+        Command::Generate(flags) => {
+            start_log(environment, ui)?;
+            block_on(generate::run(&flags, environment, ui))
         }
         Command::Edge(flags) => block_on(edge::run(flags, environment, ui)),
         Command::Keygen(flags) => keygen::run(&flags, environment, ui),

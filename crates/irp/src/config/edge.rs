@@ -34,6 +34,10 @@ pub(crate) fn from_file(
     table: &Arc<Certificates>,
     environment: &Environment,
 ) -> Result<EdgeConfig, Failure> {
+    if file.aws.is_some() || file.idle.renew.is_some() || file.idle.ends_at.is_some() {
+        return Err(Failure::new(Kind::Config, "this version of irp does not run an edge in AWS yet")
+            .hint("irp generate --engine caddy makes a machine that runs today"));
+    }
     let certificates = certificates(&file, table, environment)?;
     let ssh = file.sshd.as_ref().map(|sshd| ssh_way(sshd, &file)).transpose()?;
     let idle_after = IdleAfter::from_hours(file.idle.hours)

@@ -2,6 +2,8 @@
 //!
 //! These types check what one value can tell; [`EdgeFile::check`] looks at what must fit together.
 
+mod aws;
+
 use std::{
     collections::BTreeSet,
     fmt,
@@ -16,6 +18,7 @@ use irp_wire::{
 };
 use serde::Deserialize;
 
+pub(crate) use self::aws::Aws;
 use super::values::{Bytes, Span};
 use crate::{
     error::{Failure, Kind},
@@ -47,6 +50,7 @@ pub(crate) struct EdgeFile {
     pub(crate) sshd: Option<Sshd>,
     #[serde(default)]
     pub(crate) idle: Idle,
+    pub(crate) aws: Option<Aws>,
     #[serde(default)]
     pub(crate) log: Log,
 }
@@ -306,11 +310,15 @@ pub(crate) struct Idle {
     pub(crate) hours: f64,
     #[serde(default)]
     pub(crate) on_end: OnEnd,
+    /// Written while somebody is connected, for a dead-man timer that does not trust this one.
+    pub(crate) renew: Option<PathBuf>,
+    /// Holds the UNIX second at which the machine ends whatever happens.
+    pub(crate) ends_at: Option<PathBuf>,
 }
 
 impl Default for Idle {
     fn default() -> Self {
-        Self { hours: default_hours(), on_end: OnEnd::default() }
+        Self { hours: default_hours(), on_end: OnEnd::default(), renew: None, ends_at: None }
     }
 }
 
@@ -376,6 +384,10 @@ impl EdgeFile {
             ));
         }
         self.check_certificate()?;
+        if let Some(aws) = &self.aws {
+            let names = self.certificate_names();
+            aws.check(names.iter().map(|name| name.trim_start_matches("*.")))?;
+        }
         self.check_sshd()
     }
 
@@ -392,7 +404,7 @@ impl EdgeFile {
 
     fn check_acme(&self, acme: &Acme) -> Result<(), Misfit> {
         match acme.challenge {
-            Challenge::Dns01 if acme.dns.is_none() => Err(Misfit::new(
+            Challenge::Dns01 if acme.dns.is_none() && self.aws.is_none() => Err(Misfit::new(
                 "[acme] challenge = \"dns-01\" needs [acme.dns]",
                 "exec = \"/path/to/hook\", a program that is called with `present|cleanup NAME VALUE`",
             )),

@@ -8,6 +8,7 @@ pub(crate) mod access;
 pub(crate) mod client;
 pub(crate) mod edge;
 pub(crate) mod edge_file;
+pub(crate) mod launch;
 mod toml_file;
 pub(crate) mod values;
 

@@ -4,9 +4,10 @@ use crate::source::Source;
 
 /// A crate, and those of ours that it may depend on; for its tests, the testkit comes in addition.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("irp", &["irp-client", "irp-edge", "irp-webhook", "irp-wire"]),
+    ("irp", &["irp-client", "irp-edge", "irp-launch", "irp-webhook", "irp-wire"]),
     ("irp-client", &["irp-wire"]),
     ("irp-edge", &["irp-webhook", "irp-wire"]),
+    ("irp-launch", &["irp-wire"]),
     ("irp-testkit", &[]),
     ("irp-webhook", &[]),
     ("irp-wire", &[]),

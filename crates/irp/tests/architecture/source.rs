@@ -21,6 +21,7 @@ impl Source {
             "crates/irp-edge/",
             "crates/irp-client/",
             "crates/irp-webhook/",
+            "crates/irp-launch/",
             "crates/irp-wire/",
         ];
         let inside = crates.iter().find_map(|folder| self.path.strip_prefix(folder));

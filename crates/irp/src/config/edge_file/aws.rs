@@ -1,0 +1,103 @@
+//! `[aws]` of `edge.toml`: the edge runs on a machine in AWS, and may use the machine's role.
+
+use std::path::PathBuf;
+
+use irp_launch::values::{CertStore, KmsKey};
+use irp_wire::name::Hostname;
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use super::Misfit;
+
+/// The machine's part of AWS. Without this table the edge makes no call of AWS.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "the edge does not run with this table yet, see `config::edge::from_file`")]
+pub(crate) struct Aws {
+    /// The public zone by name.
+    pub(crate) zone: Option<Hostname>,
+    /// The zone by id, which saves a call.
+    pub(crate) zone_id: Option<String>,
+    /// Whether the edge keeps the A and AAAA records of its names.
+    #[serde(default = "yes")]
+    pub(crate) record: bool,
+    /// How long resolvers may remember these records, in seconds.
+    #[serde(default = "default_record_ttl")]
+    pub(crate) record_ttl: u32,
+    /// When this file is there, a request to stop means that the machine ends.
+    pub(crate) machine_ends: Option<PathBuf>,
+    /// Where certificates are kept between launches.
+    #[serde(default = "default_cert_store", deserialize_with = "parsed")]
+    pub(crate) cert_store: CertStore,
+    /// The KMS key for them; the account's own if left out.
+    #[serde(default, deserialize_with = "parsed_if_there")]
+    pub(crate) kms_key: Option<KmsKey>,
+    /// Whether keys that SendSSHPublicKey pushed may claim the names of `[sshd]`.
+    #[serde(default = "yes")]
+    pub(crate) enrol: bool,
+    /// The region, where the metadata service does not tell.
+    pub(crate) region: Option<String>,
+    /// Where the metadata service is.
+    pub(crate) metadata: Option<String>,
+    /// Secrets of webhooks, by reference.
+    #[serde(default)]
+    pub(crate) secrets: Secrets,
+}
+
+/// Where signing secrets are: `ssm:/irp/secret/HOST/NAME`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "the edge does not run with this table yet, see `config::edge::from_file`")]
+pub(crate) struct Secrets {
+    /// Slack's.
+    pub(crate) slack: Option<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn default_record_ttl() -> u32 {
+    60
+}
+
+fn default_cert_store() -> CertStore {
+    CertStore::Ssm
+}
+
+fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|error| D::Error::custom(format!("`{text}` {error}")))
+}
+
+fn parsed_if_there<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    parsed(deserializer).map(Some)
+}
+
+impl Aws {
+    /// Whether the table fits to the names that the edge serves.
+    pub(super) fn check<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<(), Misfit> {
+        let Some(zone) = &self.zone else {
+            return if self.zone_id.is_some() || !self.record {
+                Ok(())
+            } else {
+                Err(Misfit::new("[aws] has no zone to write records to", "zone = \"proxy.example.com\""))
+            };
+        };
+        let below = format!(".{zone}");
+        match names.into_iter().find(|name| *name != zone.as_str() && !name.ends_with(&below)) {
+            None => Ok(()),
+            Some(name) => Err(Misfit::new(
+                format!("{name} is not in the zone {zone} of [aws]"),
+                "the zone is what a name ends with; for names elsewhere set record = false",
+            )),
+        }
+    }
+}
