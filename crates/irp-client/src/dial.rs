@@ -26,7 +26,7 @@ use self::{
     proxy::{Proxy, ProxyRefusal},
     tls::{EdgeTls, Interception},
 };
-use crate::{ClientConfig, backoff::Fault, config::Timeouts, known_edges::KnownEdgesError};
+use crate::{ClientConfig, RootsError, backoff::Fault, config::Timeouts, known_edges::KnownEdgesError};
 
 /// How long a name may take to resolve before the address of last time is taken instead.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -130,7 +130,7 @@ pub(crate) struct Dialer {
 }
 
 impl Dialer {
-    pub(crate) fn new(config: &ClientConfig) -> Result<Self, tls::RootsError> {
+    pub(crate) fn new(config: &ClientConfig) -> Result<Self, RootsError> {
         let proxy = config.proxy.for_host(&config.host, config.port).cloned();
         Ok(Self {
             host: config.host.clone(),

@@ -23,6 +23,7 @@ pub mod known_edges;
 mod life;
 mod serve;
 mod session;
+mod trust;
 mod upstream;
 mod weather;
 
@@ -31,9 +32,10 @@ pub use self::{
     dial::{
         DialError,
         proxy::{NoProxy, Proxy, ProxyError, ProxySettings},
-        tls::{Interception, Roots, RootsError},
+        tls::Interception,
     },
     event::{Event, EventSink, Finished},
     life::{RunError, run},
+    trust::{Roots, RootsError},
     upstream::{Upstream, UpstreamError, tls::UpstreamTrust},
 };

@@ -2,55 +2,19 @@
 
 use std::{
     fmt, io,
-    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use irp_wire::ALPN;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError,
-    RootCertStore, SignatureScheme,
-    client::{
-        WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
-    crypto::CryptoProvider,
+    SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    version::TLS13,
 };
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-/// Which certificate authorities may vouch for an edge.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Roots {
-    /// Those that the operating system trusts.
-    #[default]
-    System,
-    /// Those of the system, and those of a PEM file.
-    SystemAnd(PathBuf),
-    /// Those of a PEM file alone.
-    Only(PathBuf),
-}
-
-/// Why trust cannot be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum RootsError {
-    /// The file cannot be read as PEM certificates.
-    #[error("cannot read certificates from {}", file.display())]
-    File {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        source: rustls_pki_types::pem::Error,
-    },
-    /// The file holds no certificate.
-    #[error("there is no certificate in {}", .0.display())]
-    Empty(PathBuf),
-    /// The system's trust store, or a certificate, cannot be used.
-    #[error("cannot use the trusted certificates")]
-    Verifier(#[from] TlsError),
-    /// A certificate of the file cannot be a root.
-    #[error("cannot trust the certificates")]
-    Root(#[from] rustls::client::VerifierBuilderError),
-}
+use crate::trust::{self, Roots, RootsError};
 
 /// This network takes TLS connections apart, or the certificate is a stranger's for another reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,15 +49,8 @@ pub(super) struct EdgeTls {
 
 impl EdgeTls {
     pub(super) fn new(roots: &Roots) -> Result<Self, RootsError> {
-        let provider = provider();
-        let inner = verifier(roots, &provider)?;
-        let verifier = Arc::new(NotingVerifier { inner, issuer: Mutex::default() });
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])?
-            .dangerous()
-            .with_custom_certificate_verifier(verifier.clone())
-            .with_no_client_auth();
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        let verifier = Arc::new(NotingVerifier { inner: trust::verifier(roots)?, issuer: Mutex::default() });
+        let mut config = trust::config(verifier.clone(), &[&TLS13], ALPN)?;
         // Early data could be replayed, and nothing here is in such a hurry.
         config.enable_early_data = false;
         Ok(Self { config: Arc::new(config), verifier })
@@ -131,40 +88,6 @@ impl EdgeTls {
         };
         Some(Interception { host: host.to_owned(), evidence })
     }
-}
-
-/// The one crypto provider of this project.
-pub(crate) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
-}
-
-/// A verifier for these roots.
-pub(crate) fn verifier(
-    roots: &Roots,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ServerCertVerifier>, RootsError> {
-    let system = |extra| {
-        rustls_platform_verifier::Verifier::new_with_extra_roots(extra, provider.clone())
-            .map(|verifier| Arc::new(verifier) as Arc<dyn ServerCertVerifier>)
-    };
-    match roots {
-        Roots::System => Ok(system(Vec::new())?),
-        Roots::SystemAnd(file) => Ok(system(certificates(file)?)?),
-        Roots::Only(file) => {
-            let mut store = RootCertStore::empty();
-            for certificate in certificates(file)? {
-                store.add(certificate)?;
-            }
-            Ok(WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone()).build()?)
-        }
-    }
-}
-
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, RootsError> {
-    let failed = |source| RootsError::File { file: file.to_owned(), source };
-    let all = CertificateDer::pem_file_iter(file).map_err(failed)?;
-    let all = all.collect::<Result<Vec<_>, _>>().map_err(failed)?;
-    if all.is_empty() { Err(RootsError::Empty(file.to_owned())) } else { Ok(all) }
 }
 
 /// Remembers who signed a certificate that was refused, to name the box that intercepts.

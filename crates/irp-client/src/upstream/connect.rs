@@ -20,7 +20,10 @@ use super::{
     Place, Scheme, Upstream,
     tls::{self, UpstreamTrust},
 };
-use crate::dial::{connect_any, resolve, tls::RootsError};
+use crate::{
+    RootsError,
+    dial::{connect_any, resolve},
+};
 
 /// The upstream gave no answer: why, with a detail for the developer.
 #[derive(Debug)]

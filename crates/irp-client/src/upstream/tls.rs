@@ -9,7 +9,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use crate::dial::tls::{Roots, RootsError, provider, verifier};
+use crate::trust::{self, Roots, RootsError};
 
 /// Which certificate an `https://` upstream must show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,20 +24,13 @@ pub enum UpstreamTrust {
 }
 
 /// A TLS set-up that offers `protocol` by ALPN.
-pub(crate) fn config(trust: &UpstreamTrust, protocol: &[u8]) -> Result<Arc<ClientConfig>, RootsError> {
-    let provider = provider();
-    let verifier = match trust {
-        UpstreamTrust::System => verifier(&Roots::System, &provider)?,
-        UpstreamTrust::Authority(file) => verifier(&Roots::SystemAnd(file.clone()), &provider)?,
-        UpstreamTrust::Insecure => Arc::new(AnyCertificate(provider.clone())),
+pub(crate) fn config(wanted: &UpstreamTrust, protocol: &[u8]) -> Result<Arc<ClientConfig>, RootsError> {
+    let verifier = match wanted {
+        UpstreamTrust::System => trust::verifier(&Roots::System)?,
+        UpstreamTrust::Authority(file) => trust::verifier(&Roots::SystemAnd(file.clone()))?,
+        UpstreamTrust::Insecure => Arc::new(AnyCertificate(trust::provider())),
     };
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![protocol.to_vec()];
-    Ok(Arc::new(config))
+    Ok(Arc::new(trust::config(verifier, rustls::DEFAULT_VERSIONS, protocol)?))
 }
 
 #[derive(Debug)]
