@@ -1,5 +1,6 @@
 //! Serving what the edge sends: one handler for the HTTP/2 connection and for lanes.
 
+pub(crate) mod announce;
 pub(crate) mod answer;
 mod forward;
 mod request;
@@ -17,9 +18,12 @@ use irp_wire::{CONTROL_AUTHORITY, CONTROL_PATH, headers::Failure, tasks::Tasks};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-use self::answer::{AnswerBody, Exchange};
 pub(crate) use self::forward::Forwarder;
-use crate::{EventSink, upstream::connect::NoAnswer};
+use self::{
+    announce::Announce,
+    answer::{AnswerBody, Exchange},
+};
+use crate::{EventSink, session::control::ControlSender, upstream::connect::NoAnswer};
 
 /// Answers the requests of one session.
 pub(crate) struct Service {
@@ -29,6 +33,8 @@ pub(crate) struct Service {
     pub in_flight: TaskTracker,
     /// Owns the two-way copies of upgraded requests.
     pub tasks: Tasks,
+    /// Says to the edge which uploads are wanted.
+    pub to_edge: ControlSender,
     /// Where the control stream goes; empty once it is open.
     pub control: Mutex<Option<ControlEnds>>,
 }
@@ -68,7 +74,10 @@ impl Service {
             None if request.method() == Method::CONNECT => {
                 exchange.fail(&NoAnswer::new(Failure::Broken, "CONNECT is not forwarded"))
             }
-            None => self.forwarder.forward(request, exchange).await,
+            None => {
+                let announce = Announce::of(&request, &self.to_edge);
+                self.forwarder.forward(request, exchange, announce).await
+            }
         };
         Ok(answered)
     }

@@ -4,7 +4,7 @@
 //! goodbye or a retirement it *lingers*: requests under way finish, for as long as the deadline allows, and
 //! only then the connection ends with GOAWAY. All lanes end with their session.
 
-mod control;
+pub(crate) mod control;
 mod lanes;
 
 use std::{
@@ -146,6 +146,7 @@ async fn serve(
         events: parts.events.clone(),
         in_flight: in_flight.clone(),
         tasks: tasks.clone(),
+        to_edge: to_edge.clone(),
         control: Mutex::new(Some(ControlEnds { inwards, outwards })),
     });
     let lanes = Lanes::new(

@@ -93,6 +93,11 @@ pub enum ClientMessage {
         /// How many.
         count: u16,
     },
+    /// The upload of a request on the control connection is wanted: what `100 Continue` says on a lane.
+    Continue {
+        /// The number that the request bore in [`CONTINUE`](crate::headers::CONTINUE).
+        request: u64,
+    },
     /// A message of a later version.
     #[serde(other)]
     Unknown,

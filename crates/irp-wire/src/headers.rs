@@ -22,6 +22,10 @@ pub const STATUS: HeaderName = HeaderName::from_static("irp-status");
 /// upstream has changed to this protocol.
 pub const UPGRADE: HeaderName = HeaderName::from_static("irp-upgrade");
 
+/// Set by the edge on a request of the control connection whose visitor waits for `100 Continue`: a number, which
+/// the client sends back as [`Continue`](crate::control::ClientMessage::Continue) when the body is wanted.
+pub const CONTINUE: HeaderName = HeaderName::from_static("irp-continue");
+
 /// Why a client has no answer of the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {

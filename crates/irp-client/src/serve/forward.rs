@@ -11,12 +11,12 @@ use irp_wire::{
 use tokio::time::{Instant, sleep_until};
 
 use super::{
+    announce::Announce,
     answer::{AnswerBody, Exchange},
     request::{Speak, for_upstream, is_grpc},
 };
 use crate::{
-    ClientConfig, HostHeader,
-    dial::tls::RootsError,
+    ClientConfig, HostHeader, RootsError,
     upstream::{
         Scheme,
         body::{Gate, Progress, RequestBody},
@@ -51,13 +51,15 @@ impl Forwarder {
         self.pool.connector()
     }
 
-    /// Forwards a request and gives the upstream's answer, or one that says why there is none.
+    /// Forwards a request and gives the upstream's answer, or one that says why there is none. `announce` is said
+    /// when the request's body is wanted.
     pub(crate) async fn forward(
         &self,
         request: Request<Incoming>,
         mut exchange: Exchange,
+        announce: Option<Announce>,
     ) -> Response<AnswerBody> {
-        match self.exchange(request).await {
+        match self.exchange(request, announce).await {
             Ok((response, lease, gate)) => {
                 exchange.answered(&response);
                 response.map(|body| AnswerBody::upstream(body, lease, gate, exchange))
@@ -69,12 +71,13 @@ impl Forwarder {
     async fn exchange(
         &self,
         request: Request<Incoming>,
+        announce: Option<Announce>,
     ) -> Result<(Response<Incoming>, Option<Lease>, Option<Arc<Gate>>), NoAnswer> {
         let http2 = self.scheme == Scheme::H2c || is_grpc(&request);
         let speak = if http2 { Speak::Http2 } else { Speak::Http1 };
         let (mut parts, body) = request.into_parts();
         self.translate(&mut parts, speak);
-        let (body, progress) = RequestBody::new(body);
+        let (body, progress) = RequestBody::new(body, announce);
         let mut request = Request::from_parts(parts, body);
 
         if http2 {
@@ -136,8 +139,8 @@ impl Forwarder {
 
 /// Makes a body that the visitor announced with `Expect: 100-continue` wait for the upstream's word.
 ///
-/// An upstream that refuses from the headers alone, with 417 or 413, never gets the body. The visitor may
-/// upload some of it all the same: the edge says `100` as soon as the tunnel takes the body.
+/// An upstream that refuses from the headers alone, with 417 or 413, never gets the body, and the visitor keeps it:
+/// the edge says `100` to the visitor once this end begins to read.
 fn wait_for_continue(request: &mut Request<RequestBody>) -> Option<Arc<Gate>> {
     let expect = request.headers().get(header::EXPECT)?;
     if !expect.as_bytes().eq_ignore_ascii_case(b"100-continue") {

@@ -5,7 +5,7 @@ use http::{
     header::{self, Entry},
     request::Parts,
 };
-use irp_wire::headers::{FAILURE, UPGRADE};
+use irp_wire::headers::{CONTINUE, FAILURE, UPGRADE};
 
 use crate::HostHeader;
 
@@ -66,6 +66,7 @@ pub(super) fn for_upstream(
 fn remove_internal(headers: &mut HeaderMap) {
     headers.remove(UPGRADE);
     headers.remove(FAILURE);
+    headers.remove(CONTINUE);
 }
 
 /// HTTP/2 may cut cookies into several fields, HTTP/1.1 may not (RFC 9113, section 8.2.3).
@@ -112,6 +113,7 @@ mod tests {
             ("cookie", "b=2"),
             ("irp-upgrade", "websocket"),
             ("irp-failure", "refused"),
+            ("irp-continue", "7"),
             ("irp-verified", "slack"),
         ];
         let mut parts = head("https://alice.example/a%20b?c=%2F", &headers);
@@ -130,6 +132,7 @@ mod tests {
         assert_eq!(parts.headers[header::TE], "trailers");
         assert_eq!(parts.headers[header::CONNECTION], "TE");
         assert!(!parts.headers.contains_key("irp-upgrade") && !parts.headers.contains_key("irp-failure"));
+        assert!(!parts.headers.contains_key("irp-continue"));
         assert_eq!(parts.headers["irp-verified"], "slack");
 
         let rewritten = translated(&HostHeader::Rewrite, Speak::Http1);

@@ -18,7 +18,7 @@ const LINES_MAX: usize = 64;
 
 /// Sends to the edge, until one of the clones closes the stream.
 #[derive(Clone)]
-pub(super) struct ControlSender(Arc<Mutex<Option<mpsc::Sender<Bytes>>>>);
+pub(crate) struct ControlSender(Arc<Mutex<Option<mpsc::Sender<Bytes>>>>);
 
 impl ControlSender {
     pub(super) fn channel() -> (Self, mpsc::Receiver<Bytes>) {
@@ -27,7 +27,7 @@ impl ControlSender {
     }
 
     /// Sends a line, or drops it when the connection takes none.
-    pub(super) fn send(&self, message: &ClientMessage) {
+    pub(crate) fn send(&self, message: &ClientMessage) {
         let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let sent = sender.as_ref().is_some_and(|sender| sender.try_send(encode(message)).is_ok());
         if !sent {

@@ -18,6 +18,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+use crate::serve::announce::Announce;
+
 /// How long a body waits for `100 Continue`. Some programs never send it (RFC 9110, section 10.1.1, wants
 /// nobody to wait for ever).
 const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
@@ -28,6 +30,8 @@ pub(crate) struct RequestBody {
     inner: Option<Incoming>,
     progress: Option<Arc<Progress>>,
     gate: Option<(Arc<Gate>, Pin<Box<Sleep>>)>,
+    /// Said before the first byte is read.
+    announce: Option<Announce>,
 }
 
 /// Why a body ends early.
@@ -65,12 +69,12 @@ impl From<Infallible> for RequestBodyError {
 
 impl RequestBody {
     /// A visitor's body with its progress; bodies that are empty from the start have none.
-    pub(crate) fn new(inner: Incoming) -> (Self, Option<Arc<Progress>>) {
+    pub(crate) fn new(inner: Incoming, announce: Option<Announce>) -> (Self, Option<Arc<Progress>>) {
         if inner.is_end_stream() {
             return (Self::default(), None);
         }
         let progress = Arc::new(Progress::new());
-        (Self { inner: Some(inner), progress: Some(progress.clone()), gate: None }, Some(progress))
+        (Self { inner: Some(inner), progress: Some(progress.clone()), gate: None, announce }, Some(progress))
     }
 
     /// Holds the body back until the upstream asks for it, or [`CONTINUE_PATIENCE`] is over.
@@ -111,6 +115,9 @@ impl Body for RequestBody {
         let Some(inner) = &mut this.inner else {
             return Poll::Ready(None);
         };
+        if let Some(announce) = this.announce.take() {
+            announce.wanted();
+        }
         let frame = std::task::ready!(Pin::new(inner).poll_frame(cx));
         if let Some(progress) = &this.progress {
             progress.note();

@@ -20,7 +20,11 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::{exchange::Running, headers};
+use super::{
+    exchange::Running,
+    expect::{Wait, Wanted},
+    headers,
+};
 use crate::tunnels::{native::Stream, pool::Busy};
 
 /// The body of a request on its way to the upstream.
@@ -42,6 +46,8 @@ pub struct Upload {
     /// How long the visitor may pause before there is an answer; `None` is for ever.
     pause_limit: Option<Duration>,
     pause: Option<Pin<Box<Sleep>>>,
+    /// The visitor waits for the upstream's word before it sends.
+    wait: Option<Wait>,
 }
 
 /// How far an upload has come; shared with those who wait for its end.
@@ -85,7 +91,16 @@ impl RequestBody {
             paused_too_long: AtomicBool::new(false),
             broken_off: AtomicBool::new(false),
         };
-        Self::Visitor(Upload { incoming, progress: Arc::new(progress), pause_limit, pause: None })
+        Self::Visitor(Upload { incoming, progress: Arc::new(progress), pause_limit, pause: None, wait: None })
+    }
+
+    /// The word that the upload waits for, where it does.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<&Arc<Wanted>> {
+        match self {
+            Self::Empty | Self::Messages(_) => None,
+            Self::Visitor(upload) => upload.wait.as_ref().map(Wait::wanted),
+        }
     }
 
     /// How far the upload is, where there is one.
@@ -137,7 +152,16 @@ impl Progress {
 }
 
 impl Upload {
+    /// Reads nothing before the upstream wants it; for as long as patience allows.
+    pub(super) fn hold_back(&mut self) -> &Wait {
+        self.wait.insert(Wait::begin())
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        if let Some(wait) = &mut self.wait {
+            ready!(wait.poll(cx));
+            self.wait = None;
+        }
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 if let Some(trailers) = frame.trailers_mut() {

@@ -5,14 +5,19 @@
 //! made in `respond`. Bodies stream both ways, and nothing is buffered beyond what [`budget`] accounts for.
 //!
 //! Upgrades (WebSocket) are taken on HTTP/1.1 only: browsers open such a connection where HTTP/2 does not
-//! offer extended CONNECT. Interim answers (1xx) of the upstream are dropped, but for 101. A `100 Continue`
-//! is sent to the visitor when the tunnel begins to take the body.
+//! offer extended CONNECT. Interim answers (1xx) of the upstream are dropped, but for 101, and for
+//! `100 Continue`, which a visitor gets when the upstream wants the body (see [`expect`]).
+//!
+//! What is no HTTP at all is not answered here: hyper itself says 400, 414 or 431 to a head that does not parse or
+//! is too large, without a body, closes the connection, and lets nobody add to that answer. A request that
+//! parses but is not safe to forward gets a page of ours like any other.
 
 pub mod access;
 pub mod body;
 pub mod budget;
 mod connection;
 pub mod exchange;
+pub mod expect;
 mod forwarding;
 mod headers;
 pub mod limits;

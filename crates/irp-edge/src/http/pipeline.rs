@@ -18,6 +18,7 @@ use super::{
     budget::Lease,
     connection::Connection,
     exchange::Running,
+    expect,
     headers::{self, Malformed, Target},
     respond::{self, Form, Refusal},
     route::{Place, Route},
@@ -182,6 +183,9 @@ fn prepare(
     *request.method_mut() = parts.method.clone();
     *request.uri_mut() = headers::origin_form(&parts.uri);
     *request.headers_mut() = std::mem::take(&mut parts.headers);
+    if expect::asks_first(request.headers()) {
+        expect::hold_back(&mut request);
+    }
     let visitor = if is_upgrade { parts.extensions.remove::<OnUpgrade>() } else { None };
     Ok((request, visitor))
 }

@@ -78,6 +78,7 @@ pub(super) async fn listen(
                         match decoder.message() {
                             Ok(Some(ClientMessage::Leaving)) => leaving(),
                             Ok(Some(ClientMessage::LanesFailed { count })) => session.lanes.failed(count),
+                            Ok(Some(ClientMessage::Continue { request })) => session.asking.wanted(request),
                             Ok(Some(_)) => {}
                             Ok(None) => break,
                             Err(error) => {

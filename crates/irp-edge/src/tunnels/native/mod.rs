@@ -8,6 +8,7 @@
 
 mod absolute;
 mod accept;
+mod asking;
 mod control;
 mod lanes;
 mod session;

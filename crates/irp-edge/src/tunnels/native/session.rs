@@ -13,6 +13,7 @@ use http::{HeaderMap, Request, Response, header};
 use hyper::client::conn::http2::SendRequest;
 use irp_wire::{
     control::{self, EdgeMessage, GoodbyeReason},
+    headers::CONTINUE,
     hello::{Applicant, CAPABILITY_UPGRADE, SessionId, SessionSecret},
     key::PublicKey,
     name::Hostname,
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     absolute::into_absolute,
+    asking::Asking,
     lanes::{FLOOR, IDLE_MAX, Lanes},
     upgrade,
 };
@@ -87,6 +89,7 @@ pub struct Session {
     pub(super) lanes: Lanes,
     pub(super) idle_lanes: Arc<Pool>,
     to_client: mpsc::Sender<Bytes>,
+    pub(super) asking: Asking,
     over: CancellationToken,
 }
 
@@ -113,6 +116,7 @@ impl Session {
             lanes: Lanes::new(lanes_max),
             idle_lanes: Arc::new(Pool::new(FLOOR, IDLE_MAX)),
             to_client,
+            asking: Asking::default(),
             over,
         }
     }
@@ -195,16 +199,21 @@ impl Session {
         self.send_http2(into_absolute(request)?).await
     }
 
-    async fn send_http2(&self, request: Request<RequestBody>) -> Result<Response<TunnelBody>, Unsent> {
+    async fn send_http2(&self, mut request: Request<RequestBody>) -> Result<Response<TunnelBody>, Unsent> {
         let Some(stream) = Stream::enter(&self.streams) else {
             return Err(SendError::Full.with_request(request));
         };
+        let _asking = self.asking.enter(&mut request);
         // Cloning is an atomic increment; the sender of HTTP/2 is made for it.
         let mut http2 = self.http2.clone();
         match http2.try_send_request(request).await {
             Ok(response) => Ok(response.map(|body| TunnelBody::streamed(body, stream))),
             Err(mut failed) => Err(match failed.take_message() {
-                Some(request) => SendError::Gone.with_request(request),
+                Some(mut request) => {
+                    // The number was for this connection.
+                    request.headers_mut().remove(CONTINUE);
+                    SendError::Gone.with_request(request)
+                }
                 None => Unsent { why: SendError::Broken(failed.into_error()), request: None },
             }),
         }
