@@ -90,11 +90,12 @@ impl RunningSshWay {
 
     /// Follows the forwards and the machine's ssh sessions as tasks of `tasks`.
     pub(crate) fn start(self, registry: &Arc<Registry>, activity: &Activity, tasks: &Tasks) -> Handover {
+        let nudge = self.watch.nudge();
         for (name, address) in self.forwards {
             let Some(mut presence) = self.watch.watch(&address) else { continue };
-            let (registry, connections) = (Arc::clone(registry), tasks.clone());
+            let (registry, connections, nudge) = (Arc::clone(registry), tasks.clone(), nudge.clone());
             tasks.spawn(async move {
-                let forward = Forward::new(address, connections);
+                let forward = Forward::watched(address, connections, Some(nudge));
                 loop {
                     let now = *presence.borrow_and_update();
                     if let Presence::Foreign { uid } = now {

@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     SendError, Unsent,
-    sshd::{ForwardAddress, ForwardStream},
+    sshd::{ForwardAddress, ForwardStream, Nudge},
 };
 use crate::http::body::{Progress, RequestBody, TunnelBody};
 
@@ -174,15 +174,24 @@ pub struct Forward {
     pool: Arc<Pool>,
     open: Arc<AtomicUsize>,
     tasks: Tasks,
+    /// Has somebody look whether the forward is still there.
+    nudge: Option<Nudge>,
 }
 
 impl Forward {
     /// A forward that comes out at `address`. Nothing is dialled before the first request.
     #[must_use]
     pub fn new(address: ForwardAddress, tasks: Tasks) -> Arc<Self> {
+        Self::watched(address, tasks, None)
+    }
+
+    /// A forward whose refusals cause a look at who listens, so that one that died is not taken for one that is
+    /// there until the next look in turn.
+    #[must_use]
+    pub(crate) fn watched(address: ForwardAddress, tasks: Tasks, nudge: Option<Nudge>) -> Arc<Self> {
         let pool = Arc::new(Pool::new(0, FORWARD_UNUSED));
         tasks.spawn(expire_regularly(Arc::downgrade(&pool), tasks.token().clone()));
-        Arc::new(Self { address, pool, open: Arc::default(), tasks })
+        Arc::new(Self { address, pool, open: Arc::default(), tasks, nudge })
     }
 
     /// Sends the request on an idle connection, or on a new one.
@@ -248,6 +257,9 @@ impl Forward {
         let at = self.address.to_string();
         match source.kind() {
             io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
+                if let Some(nudge) = &self.nudge {
+                    nudge.look();
+                }
                 let port = match &self.address {
                     ForwardAddress::Tcp(port) => Some(port.get()),
                     ForwardAddress::Unix(_) => None,
@@ -356,6 +368,19 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
     use super::*;
+    use crate::tunnels::sshd::UpstreamPort;
+
+    #[tokio::test]
+    async fn a_refusal_has_somebody_look_who_listens() {
+        let gone = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = UpstreamPort::new(gone.local_addr().unwrap().port(), &[]).unwrap();
+        drop(gone);
+        let (nudge, looks) = Nudge::observed();
+        let forward = Forward::watched(ForwardAddress::Tcp(port), Tasks::new(), Some(nudge));
+        let unsent = forward.send(Request::new(RequestBody::Empty)).await.unwrap_err();
+        assert!(matches!(unsent.why, SendError::Refused { .. }), "{:?}", unsent.why);
+        timeout(FORWARD_DIAL, looks.notified()).await.unwrap();
+    }
 
     /// A connection for a pool, and the upstream's end of it.
     async fn connection() -> (SendRequest<RequestBody>, DuplexStream) {

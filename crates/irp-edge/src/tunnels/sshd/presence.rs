@@ -63,6 +63,13 @@ pub enum Owner {
 pub struct Nudge(Arc<Notify>);
 
 impl Nudge {
+    /// A handle that causes no look but tells of it, for tests of those who nudge.
+    #[cfg(test)]
+    pub(crate) fn observed() -> (Self, Arc<Notify>) {
+        let notify = Arc::new(Notify::new());
+        (Self(Arc::clone(&notify)), notify)
+    }
+
     /// Causes one look.
     pub fn look(&self) {
         self.0.notify_one();
