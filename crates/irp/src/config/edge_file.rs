@@ -5,7 +5,7 @@
 mod aws;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -437,6 +437,18 @@ impl EdgeFile {
                 format!("[sshd] upstream_port {} is taken by sshd or by the edge itself", sshd.upstream_port),
                 "upstream_port = 3000",
             ));
+        }
+        // The first name has the port, each further one a socket that is called after its first label.
+        let mut sockets = HashMap::new();
+        for name in sshd.names.iter().skip(1) {
+            let label = name.as_str().split('.').next().unwrap_or_default();
+            if let Some(first) = sockets.insert(label, name) {
+                let socket = sshd.sockets.join(format!("{label}.sock"));
+                return Err(Misfit::new(
+                    format!("[sshd] would reach both {first} and {name} at {}", socket.display()),
+                    "leave one of them out, or give them names whose first labels differ",
+                ));
+            }
         }
         Ok(())
     }

@@ -57,6 +57,13 @@ fn what_does_not_fit_together_is_told() {
             format!("[sshd] upstream_port {port} is taken by sshd or by the edge itself")
         );
     }
+    let sshd =
+        "certificate.mode = 'local'\n[sshd]\nnames = ['a.one.test', 'b.one.test', 'c.test', 'b.two.test']";
+    assert_eq!(misfit(sshd), "[sshd] would reach both b.one.test and b.two.test at /run/irp/tunnels/b.sock");
+    // The first name has the port, so that its label is free.
+    file(&format!("certificate.mode = 'local'\n[sshd]\nnames = ['a.one.test', 'a.two.test']\n{KEY}"))
+        .check()
+        .unwrap();
     let nobody = file("certificate.mode = 'local'").check().unwrap_err();
     assert_eq!(nobody.what, "nobody may connect: there is neither a [[key]] nor [sshd]");
 }
