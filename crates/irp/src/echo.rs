@@ -1,7 +1,10 @@
 //! The built-in application of `irp up --local`: it answers with what it got, so that a first try needs no
 //! program of one's own.
 //!
-//! HTML for browsers, JSON for everything else. The body is counted and thrown away, never kept.
+//! HTML for browsers, JSON for everything else. The body is counted and thrown away, never kept. A WebSocket gets
+//! each of its messages back.
+
+mod websocket;
 
 use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
 
@@ -67,10 +70,17 @@ impl Echo {
 async fn connection(stream: TcpStream, tasks: Tasks) {
     // Small answers must not wait for the acknowledgement of earlier ones.
     let _ = stream.set_nodelay(true);
-    let service = hyper::service::service_fn(|request| async { Ok::<_, Infallible>(answer(request).await) });
+    let owner = &tasks;
+    let service = hyper::service::service_fn(|mut request| async move {
+        if let Some(accepted) = websocket::accept(&mut request, owner) {
+            return Ok::<_, Infallible>(accepted);
+        }
+        Ok(answer(request).await)
+    });
     let serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     tokio::pin!(serving);
     tokio::select! {
         result = serving.as_mut() => return told(result),

@@ -1,9 +1,16 @@
 //! `irp up --local`, called as a person calls it.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    sync::Arc,
+};
 
+use futures_util::{SinkExt as _, StreamExt as _};
+use irp_testkit::visitor::Door;
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::program::{Running, ca_path, curl, free_port, irp};
 
@@ -29,6 +36,30 @@ fn up_local_serves_the_echo_application_under_every_local_name() {
     let request = up.event("request");
     assert_eq!((&request["path"], &request["status"]), (&"/a".into(), &200.into()));
 
+    up.interrupt();
+    assert_eq!(up.end().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_echo_application_sends_the_messages_of_a_websocket_back() {
+    let home = TempDir::new().unwrap();
+    let port = free_port();
+    let arguments = ["up", "--local", "--json", "--port", &port.to_string()];
+    let mut up = Running::start(irp(home.path(), &arguments), home.path().join("up.log"));
+    up.event("url");
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(ca_path(home.path())).unwrap()).unwrap();
+    let door = Door::tls(([127, 0, 0, 1], port).into(), "alice.localhost", Arc::new(roots));
+    let (mut socket, answer) = door.websocket("/socket", &[]).await.unwrap();
+    assert_eq!(answer.status(), 101);
+    for message in [Message::text("hello"), Message::binary(vec![7; 100_000]), Message::text("")] {
+        socket.send(message.clone()).await.unwrap();
+        assert_eq!(socket.next().await.unwrap().unwrap(), message);
+    }
+    socket.close(None).await.unwrap();
+    while let Some(Ok(message)) = socket.next().await {
+        assert!(message.is_close(), "{message:?}");
+    }
     up.interrupt();
     assert_eq!(up.end().code(), Some(0));
 }
