@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -10,7 +10,10 @@ use std::{
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::json;
 
-use crate::process::{Peer, find};
+use crate::{
+    port::unused_address,
+    process::{Peer, find},
+};
 
 /// How often a peer is started anew because another took its port first.
 const TRIES: usize = 5;
@@ -56,7 +59,7 @@ impl Pebble {
         let root_pem = dir.join("pebble-root.pem");
         let (certificate, key) = (dir.join("pebble-cert.pem"), dir.join("pebble-key.pem"));
         write_listener_certificate(&root_pem, &certificate, &key)?;
-        let (listen, management) = (free_address()?, free_address()?);
+        let (listen, management) = (unused_address()?, unused_address()?);
         let mut settings = json!({
             "listenAddress": listen.to_string(),
             "managementListenAddress": management.to_string(),
@@ -153,7 +156,7 @@ impl CaddyCa {
     fn try_start(dir: &Path, options: &CaddyOptions) -> io::Result<Self> {
         let caddy = find("caddy", "caddy")?;
         let unshare = find("unshare", "util-linux")?;
-        let listen = free_address()?;
+        let listen = unused_address()?;
         let storage = dir.join("caddy");
         let host = format!("localhost:{}", listen.port());
         let config = json!({
@@ -202,11 +205,6 @@ impl CaddyCa {
     pub fn log(&self) -> String {
         self.peer.output()
     }
-}
-
-/// A port that was free a moment ago: these peers cannot be told to take any that is free.
-fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
 fn accepts(address: SocketAddr) -> bool {

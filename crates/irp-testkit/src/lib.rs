@@ -7,7 +7,7 @@
 //! - [`authority`]: a certificate authority for both;
 //! - [`acme`], [`dns`], [`openssh`]: programs of others that the edge talks to;
 //! - [`imds`]: the metadata service of a machine in EC2;
-//! - [`process`], [`descriptors`], [`memory`], [`patience`]: running them, making room, weighing, waiting.
+//! - [`process`], [`port`], [`descriptors`], [`memory`], [`patience`]: running them, making room, weighing, waiting.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test peer fails by panicking")]
 
@@ -21,5 +21,6 @@ pub mod memory;
 pub mod openssh;
 pub mod origin;
 pub mod patience;
+pub mod port;
 pub mod process;
 pub mod visitor;

@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     fs, io,
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     time::{Duration, Instant},
@@ -14,7 +14,10 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::process::{Peer, find};
+use crate::{
+    port,
+    process::{Peer, find},
+};
 
 const SERVER_PACKAGE: &str = "openssh-server";
 const CLIENT_PACKAGE: &str = "openssh-client";
@@ -83,7 +86,7 @@ impl Sshd {
 
         let mut attempt = 1;
         loop {
-            let port = free_port()?;
+            let port = port::unused()?;
             let config = dir.join("sshd_config");
             // The first value of a keyword counts. `StrictModes` would refuse every folder below `/tmp`.
             fs::write(
@@ -331,8 +334,4 @@ fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         let _ = kill_process(pid, signal);
     }
-}
-
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

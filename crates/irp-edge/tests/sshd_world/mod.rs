@@ -258,6 +258,5 @@ pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 pub(crate) fn free_port() -> UpstreamPort {
-    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    UpstreamPort::new(listener.local_addr().unwrap().port(), &[]).unwrap()
+    UpstreamPort::new(irp_testkit::port::unused().unwrap(), &[]).unwrap()
 }

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     os::unix::fs::PermissionsExt as _,
     path::Path,
     time::{Duration, Instant},
@@ -18,6 +17,7 @@ use irp_edge::{
 use irp_testkit::{
     openssh::{KeyPair, Ssh, Sshd, Target},
     origin::Origin,
+    port,
     process::find,
 };
 use tempfile::TempDir;
@@ -133,6 +133,5 @@ fn own_sshd(dir: &Path, key: &KeyPair, port: UpstreamPort) -> SshdWayConfig {
 }
 
 fn free_port() -> UpstreamPort {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    UpstreamPort::new(listener.local_addr().unwrap().port(), &[]).unwrap()
+    UpstreamPort::new(port::unused().unwrap(), &[]).unwrap()
 }

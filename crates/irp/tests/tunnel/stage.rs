@@ -15,7 +15,10 @@ use irp_edge::{
     power::Power,
     tunnels::native::Settings,
 };
-use irp_testkit::visitor::{Curl, Door};
+use irp_testkit::{
+    port,
+    visitor::{Curl, Door},
+};
 use irp_wire::{key::SecretKey, name::Hostname};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use tempfile::TempDir;
@@ -87,9 +90,11 @@ impl Stage {
         let mut grants = vec![Grant { key: key.public_key(), names, comment: "alice@laptop".into() }];
         grants.extend(options.others);
         let name: Hostname = NAME.parse().unwrap();
+        // One that nobody takes while the edge is away.
+        let port = if options.port == 0 { port::unused().unwrap() } else { options.port };
         let aliases = ["localhost", "127.0.0.1", "[::1]"].map(String::from).to_vec();
         let config = EdgeConfig {
-            listen: vec![SocketAddr::from(([127, 0, 0, 1], options.port))],
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], port))],
             http_listen: Vec::new(),
             public_port: None,
             hosts: vec![Host { name, aliases, access: options.access }],
