@@ -23,6 +23,7 @@ use crate::{
     connection::{HANDSHAKES_MAX, Reception},
     http::{Service, route::Route},
     idle::{self, Activity, BootClock, Clock as _, Countdown, IdleTimer, Outcome},
+    keys::{KeyList, Keys},
     listen,
     redirect::Redirect,
     registry::Registry,
@@ -44,6 +45,8 @@ pub struct Edge {
     certificates: Arc<Certificates>,
     keeper: Option<Keeper>,
     ssh: Option<RunningSshWay>,
+    key_list: KeyList,
+    new_keys: watch::Receiver<Keys>,
 }
 
 /// Why an edge cannot start.
@@ -127,7 +130,18 @@ impl Edge {
             }
             CertificateSource::Local { .. } => None,
         };
-        Ok(Self { config, listeners, http_listeners, identity, certificates, keeper, ssh })
+        let (key_list, new_keys) = KeyList::new(config.keys.clone());
+        Ok(Self {
+            config,
+            listeners,
+            http_listeners,
+            identity,
+            certificates,
+            keeper,
+            ssh,
+            key_list,
+            new_keys,
+        })
     }
 
     /// Where visitors and clients come in, with the true ports.
@@ -148,6 +162,12 @@ impl Edge {
         self.identity.public_key()
     }
 
+    /// The keys that this edge knows, to be replaced while it runs.
+    #[must_use]
+    pub fn key_list(&self) -> KeyList {
+        self.key_list.clone()
+    }
+
     /// The port in URLs.
     #[must_use]
     pub fn public_port(&self) -> u16 {
@@ -163,7 +183,8 @@ impl Edge {
     /// See [`RunError`].
     pub async fn run(self, shutdown: CancellationToken) -> Result<Ended, RunError> {
         let public_port = self.public_port();
-        let Self { config, listeners, http_listeners, identity, certificates, keeper, ssh } = self;
+        let Self { config, listeners, http_listeners, identity, certificates, keeper, ssh, new_keys, .. } =
+            self;
         let (visitors, tunnels, keepers) = (Tasks::new(), Tasks::new(), Tasks::new());
 
         let clock = BootClock;
@@ -172,7 +193,9 @@ impl Edge {
         let (countdown, left) = watch::channel(Countdown::Never);
 
         let registry = Arc::new(Registry::new(config.keys, routes_of(&config.hosts)));
-        for name in registry.granted_names().chain(ssh.iter().flat_map(|way| way.names().cloned())) {
+        for name in
+            registry.granted_names().into_iter().chain(ssh.iter().flat_map(|way| way.names().cloned()))
+        {
             registry.know(&name);
         }
         let service = Service::new(
@@ -194,6 +217,8 @@ impl Edge {
             tasks: tunnels.clone(),
             hellos: Hellos::default(),
         });
+
+        keepers.spawn(Arc::clone(&door).follow(new_keys, keepers.token().clone()));
 
         let http_tokens = match config.certificates {
             CertificateSource::Acme { http_tokens, .. } => {

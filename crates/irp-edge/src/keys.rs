@@ -5,6 +5,7 @@ use irp_wire::{
     key::PublicKey,
     name::{Hostname, NamePattern},
 };
+use tokio::sync::watch;
 
 /// What one key may do.
 #[derive(Clone, Debug)]
@@ -73,6 +74,24 @@ impl Keys {
     /// The names that are granted as they stand, without a star.
     pub fn exact_names(&self) -> impl Iterator<Item = Hostname> + '_ {
         self.grants.iter().flat_map(|grant| &grant.names).filter_map(|name| name.to_string().parse().ok())
+    }
+}
+
+/// The keys of a running edge. Clones share one list.
+#[derive(Clone, Debug)]
+pub struct KeyList(watch::Sender<Keys>);
+
+impl KeyList {
+    /// The list, and what follows it.
+    pub(crate) fn new(keys: Keys) -> (Self, watch::Receiver<Keys>) {
+        let (sender, receiver) = watch::channel(keys);
+        (Self(sender), receiver)
+    }
+
+    /// Has the edge know these keys instead. Sessions that may not hold their names any more are told so and end;
+    /// all others go on.
+    pub fn replace(&self, keys: Keys) {
+        self.0.send_replace(keys);
     }
 }
 

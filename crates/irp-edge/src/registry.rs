@@ -32,7 +32,7 @@ const CLAIMED_NAMES_MAX: usize = 4096;
 /// The names of an edge and their holders.
 #[derive(Debug)]
 pub struct Registry {
-    keys: Keys,
+    keys: ArcSwap<Keys>,
     routes: ArcSwap<HashMap<Box<str>, Arc<Route>>>,
     holders: Mutex<Holders>,
 }
@@ -69,13 +69,36 @@ impl Registry {
             }
             table.insert(route.host().as_str().into(), route);
         }
-        Self { keys, routes: ArcSwap::from_pointee(table), holders: Mutex::default() }
+        Self {
+            keys: ArcSwap::from_pointee(keys),
+            routes: ArcSwap::from_pointee(table),
+            holders: Mutex::default(),
+        }
     }
 
     /// The keys that this edge knows.
     #[must_use]
-    pub fn keys(&self) -> &Keys {
-        &self.keys
+    pub fn keys(&self) -> Arc<Keys> {
+        self.keys.load_full()
+    }
+
+    /// Knows these keys instead, and takes the names of all sessions that may not hold them any more. They come
+    /// back with the sentence for the person; the caller says goodbye to them.
+    pub fn replace_keys(&self, keys: Keys) -> Vec<(Arc<Session>, Refusal)> {
+        let mut holders = self.lock();
+        for name in keys.exact_names() {
+            self.publish(&holders, &name);
+        }
+        let judge = |session: &Arc<Session>| {
+            let refusal = keys.check(session.key(), session.names()).err()?;
+            Some((Arc::clone(session), refusal))
+        };
+        let revoked: Vec<_> = holders.sessions.values().filter_map(judge).collect();
+        self.keys.store(Arc::new(keys));
+        for (session, _) in &revoked {
+            self.remove(&mut holders, session, &[]);
+        }
+        revoked
     }
 
     /// The session of this number, while it lives.
@@ -102,7 +125,7 @@ impl Registry {
     ///
     /// When the key may not claim a name, or another key holds it.
     pub fn check(&self, key: &PublicKey, names: &[Hostname]) -> Result<(), Refusal> {
-        self.keys.check(key, names)?;
+        self.keys.load().check(key, names)?;
         self.check_free(&self.lock(), key, names)
     }
 
@@ -110,13 +133,13 @@ impl Registry {
         for name in names {
             let holder = holders.names.get(name).and_then(|holder| holder.session.as_ref());
             if let Some(session) = holder.filter(|session| session.key() != key) {
-                let who = self.keys.describe(session.key());
+                let who = self.keys.load().describe(session.key());
                 let text = format!("{name} is in use by {who}");
                 return Err(Refusal::new(RefusalCode::NameTaken, text));
             }
         }
         let new = names.iter().filter(|name| !self.routes.load().contains_key(name.as_str())).count();
-        if holders.names.len() + new > CLAIMED_NAMES_MAX + self.keys.grants().len() {
+        if holders.names.len() + new > CLAIMED_NAMES_MAX + self.keys.load().grants().len() {
             return Err(Refusal::new(RefusalCode::Busy, "this edge has no room for more names"));
         }
         Ok(())
@@ -130,6 +153,8 @@ impl Registry {
     /// As [`Self::check`]; nothing has changed then.
     pub fn claim(&self, session: &Arc<Session>) -> Result<Vec<Arc<Session>>, Refusal> {
         let mut holders = self.lock();
+        // The keys may have changed since the hello.
+        self.keys.load().check(session.key(), session.names())?;
         self.check_free(&holders, session.key(), session.names())?;
         let mut displaced: Vec<Arc<Session>> = Vec::new();
         for name in session.names() {
@@ -177,8 +202,9 @@ impl Registry {
     }
 
     /// The names that are granted as they stand: they have a route before their first claim.
-    pub fn granted_names(&self) -> impl Iterator<Item = Hostname> + '_ {
-        self.keys.exact_names()
+    #[must_use]
+    pub fn granted_names(&self) -> Vec<Hostname> {
+        self.keys.load().exact_names().collect()
     }
 
     /// Makes sure that `name` has a route.

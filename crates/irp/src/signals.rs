@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: once means finish and leave, twice means now.
+//! Ctrl-C and SIGTERM: once means finish and leave, twice means now. SIGHUP: read the configuration again.
 
 use std::io;
 
@@ -35,6 +35,31 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// What tells a server to read its configuration again. Where nobody listens, SIGHUP ends the process: that is
+/// right for programs on a terminal that goes away.
+#[derive(Debug)]
+pub(crate) struct Reload(Signal);
+
+impl Reload {
+    /// Takes SIGHUP over from the system.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not hand it over.
+    pub(crate) fn listen() -> Result<Self, Failure> {
+        let hangup = signal(SignalKind::hangup())
+            .map_err(|error| Failure::new(Kind::Internal, "cannot listen to signals").because(&error))?;
+        Ok(Self(hangup))
+    }
+
+    /// Waits for the next one.
+    pub(crate) async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending().await
         }
     }
 }

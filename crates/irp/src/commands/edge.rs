@@ -1,8 +1,8 @@
 //! `irp edge --config FILE`.
 
-use std::{io, process::ExitCode, time::Duration};
+use std::{collections::BTreeSet, io, path::PathBuf, process::ExitCode, time::Duration};
 
-use irp_edge::{BindError, Edge, Ended, certs::Certificates};
+use irp_edge::{BindError, Edge, Ended, certs::Certificates, keys::KeyList};
 use irp_wire::tasks::Tasks;
 use sd_notify::NotifyState;
 use tokio::{sync::oneshot, time::interval};
@@ -14,7 +14,7 @@ use crate::{
     environment::Environment,
     error::{Failure, Kind},
     log,
-    signals::{QUIT_CODE, Signals},
+    signals::{QUIT_CODE, Reload, Signals},
     ui::Ui,
 };
 
@@ -34,11 +34,15 @@ pub(super) async fn run(flags: cli::Edge, environment: &Environment, ui: &Ui) ->
     }
     start_log(&file, environment, ui)?;
     let mut signals = Signals::listen()?;
+    let mut reload = Reload::listen()?;
+    let names = file.certificate_names();
+    let own_sshd = file.sshd.as_ref().is_some_and(|sshd| sshd.on_443);
     let table = Certificates::new();
     let config = edge::from_file(file, &table, environment)?;
     let edge = Edge::bind(config, table).await.map_err(|error| explain(&error))?;
     announce(&edge, ui);
-    serve(edge, &mut signals).await
+    let keys = KeysFile { path: flags.config, names, own_sshd, list: edge.key_list() };
+    serve(edge, &mut signals, &mut reload, &keys).await
 }
 
 fn start_log(file: &EdgeFile, environment: &Environment, ui: &Ui) -> Result<(), Failure> {
@@ -68,7 +72,12 @@ fn announce(edge: &Edge, ui: &Ui) {
     );
 }
 
-async fn serve(edge: Edge, signals: &mut Signals) -> Result<ExitCode, Failure> {
+async fn serve(
+    edge: Edge,
+    signals: &mut Signals,
+    reload: &mut Reload,
+    keys: &KeysFile,
+) -> Result<ExitCode, Failure> {
     let shutdown = CancellationToken::new();
     let (tell_end, mut end) = oneshot::channel();
     let tasks = Tasks::new();
@@ -94,8 +103,40 @@ async fn serve(edge: Edge, signals: &mut Signals) -> Result<ExitCode, Failure> {
                     Err(_) => Err(Failure::new(Kind::Internal, "the edge broke down")),
                 };
             }
+            () = reload.next() => keys.read_again(),
             () = next(&mut watchdog) => tell_systemd(&[NotifyState::Watchdog]),
         }
+    }
+}
+
+/// The file from which a running edge reads its keys again, at SIGHUP.
+struct KeysFile {
+    path: PathBuf,
+    /// The names that the certificate was made for.
+    names: BTreeSet<String>,
+    /// Whether an sshd of ours has read the keys as well.
+    own_sshd: bool,
+    list: KeyList,
+}
+
+impl KeysFile {
+    /// A mistake in the file changes nothing: the edge serves others, who have made none.
+    fn read_again(&self) {
+        let file = match EdgeFile::read(&self.path) {
+            Ok(file) => file,
+            Err(failure) => {
+                let (why, causes) = (failure.message(), failure.causes().join(": "));
+                tracing::error!(why, causes, "the configuration is not right: all keys stay as they were");
+                return;
+            }
+        };
+        if file.certificate_names() != self.names {
+            tracing::warn!("the names are not those of the certificate: start the edge again for a new one");
+        }
+        if self.own_sshd {
+            tracing::warn!("tunnels of `ssh -R` keep the keys that were read at the start");
+        }
+        self.list.replace(edge::keys(file.keys));
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) fn from_file(
         http_listen: file.http_listen,
         public_port: None,
         hosts: file.hosts.into_iter().map(rules).collect(),
-        keys: Keys::new(file.keys.into_iter().map(grant).collect()),
+        keys: keys(file.keys),
         certificates,
         state: file.state_dir,
         sessions: sessions(&file.limits),
@@ -62,6 +62,11 @@ pub(crate) fn from_file(
         power,
         drain,
     })
+}
+
+/// The keys of a file.
+pub(crate) fn keys(file: Vec<Key>) -> Keys {
+    Keys::new(file.into_iter().map(grant).collect())
 }
 
 fn grant(key: Key) -> Grant {

@@ -12,5 +12,6 @@ mod killed;
 mod program;
 mod proxy;
 mod readme;
+mod reload;
 mod sshd;
 mod up;

@@ -50,9 +50,24 @@ impl Running {
         }
     }
 
+    /// Does what Ctrl-C does.
     pub(crate) fn interrupt(&self) {
+        self.signal("-INT");
+    }
+
+    /// Asks it to read its configuration again, as `systemctl reload` does.
+    pub(crate) fn hang_up(&self) {
+        self.signal("-HUP");
+    }
+
+    fn signal(&self, name: &str) {
         let kill = find("kill", "procps").unwrap();
-        assert!(Command::new(kill).args(["-INT", &self.child.id().to_string()]).status().unwrap().success());
+        assert!(Command::new(kill).args([name, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     pub(crate) fn end(mut self) -> ExitStatus {
@@ -75,7 +90,7 @@ impl Drop for Running {
 }
 
 pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    irp_testkit::port::unused().unwrap()
 }
 
 pub(crate) fn curl(ca: &str, arguments: &[&str]) -> String {

@@ -30,6 +30,7 @@ use super::{
 use crate::{
     http::body::RequestBody,
     idle::{Activity, Countdown, IdleAfter},
+    keys::Keys,
     registry::Registry,
 };
 
@@ -147,7 +148,7 @@ impl Door {
     ) {
         let displaced = match self.registry.claim(session) {
             Ok(displaced) => displaced,
-            // Somebody else was faster between the check and now.
+            // Somebody else was faster between the check and now, or the keys were replaced.
             Err(refusal) => {
                 return session.goodbye(GoodbyeReason::Other, &refusal.message, self.settings.drain).await;
             }
@@ -163,6 +164,25 @@ impl Door {
         session.over().cancel();
         session.idle_lanes.close();
         tracing::info!(session = %session.id(), key, "a tunnel is gone");
+    }
+
+    /// Follows the list of keys until `stop`: who is not in it any more is told so and leaves.
+    pub(crate) async fn follow(self: Arc<Self>, mut keys: watch::Receiver<Keys>, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = keys.changed() => if changed.is_err() { return },
+            }
+            let known = keys.borrow_and_update().clone();
+            tracing::info!(keys = known.grants().len(), "the list of keys was replaced");
+            for (session, refusal) in self.registry.replace_keys(known) {
+                tracing::info!(session = %session.id(), reason = refusal.message, "revoked a tunnel");
+                let drain = self.settings.drain;
+                self.tasks.spawn(async move {
+                    session.goodbye(GoodbyeReason::Revoked, &refusal.message, drain).await;
+                });
+            }
+        }
     }
 
     /// Says goodbye to a session whose names were taken over by another one of the same key.
