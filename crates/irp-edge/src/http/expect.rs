@@ -1,7 +1,7 @@
 //! Uploads whose visitor asks first: `Expect: 100-continue` (RFC 9110, section 10.1.1).
 //!
 //! hyper says `100 Continue` to a visitor when the body is read for the first time. So the body is not read
-//! until the upstream wants it: until its own 100 comes back through the tunnel, or [`PATIENCE`] is over. An
+//! until the upstream wants it: until its own 100 comes back through the tunnel, or its patience is over. An
 //! upstream that refuses from the headers alone spares the visitor the upload.
 
 use std::{
