@@ -165,8 +165,17 @@ impl EventSink {
 
     /// Tells an event, or drops it when the channel is full.
     pub(crate) fn tell(&self, event: Event) {
-        if let Err(mpsc::error::TrySendError::Full(_)) = self.sender.try_send(event) {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        self.tell_with(|| event);
+    }
+
+    /// Like [`Self::tell`], for an event that is only made when there is room for it.
+    pub(crate) fn tell_with(&self, event: impl FnOnce() -> Event) {
+        match self.sender.try_reserve() {
+            Ok(room) => room.send(event()),
+            Err(mpsc::error::TrySendError::Full(())) => {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(mpsc::error::TrySendError::Closed(())) => {}
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod hello;
 pub mod key;
 pub mod name;
 pub mod proof;
+pub mod seldom;
 pub mod tasks;
 
 /// The ALPN protocol of a tunnel connection. A network that loses it intercepts TLS.

@@ -17,6 +17,8 @@ use tokio_util::{
     task::TaskTracker,
 };
 
+use crate::seldom::Seldom;
+
 /// The owner of a set of tasks; clones share the set.
 #[derive(Clone, Debug, Default)]
 pub struct Tasks {
@@ -50,10 +52,11 @@ impl Tasks {
         let kill = self.kill.clone();
         let panic = Arc::clone(&self.panic);
         self.tracker.spawn(async move {
+            let killed = Seldom::new(kill.cancelled());
             let guarded = AssertUnwindSafe(future).catch_unwind();
             tokio::select! {
                 biased;
-                () = kill.cancelled() => {}
+                () = killed => {}
                 result = guarded => if let Err(payload) = result {
                     let message = describe(payload.as_ref());
                     tracing::error!(panic = message, "a task panicked");

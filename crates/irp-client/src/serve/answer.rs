@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::{Buf as _, Bytes};
-use http::{Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use irp_wire::headers::{FAILURE, Failure, remove_internal};
@@ -131,7 +131,7 @@ pub(crate) struct Exchange {
     begun: Instant,
     method: Method,
     uri: Uri,
-    host: Option<String>,
+    host: Option<HeaderValue>,
     status: Option<StatusCode>,
     took: Option<Duration>,
     failed: bool,
@@ -144,9 +144,7 @@ impl Exchange {
     pub(crate) fn begin<B>(request: &Request<B>, events: EventSink, in_flight: TaskTrackerToken) -> Self {
         let host = match request.uri().host() {
             Some(_) => None,
-            None => {
-                request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).map(str::to_owned)
-            }
+            None => request.headers().get(header::HOST).cloned(),
         };
         Self {
             events,
@@ -211,18 +209,20 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let host = self.host.take().or_else(|| self.uri.host().map(str::to_owned));
-        self.events.tell(Event::Exchange(Finished {
-            at: self.at,
-            method: self.method.clone(),
-            host: host.unwrap_or_default(),
-            path: self.uri.path().to_owned(),
-            status: self.status,
-            failed: self.failed,
-            took: self.took.unwrap_or_else(|| self.begun.elapsed()),
-            bytes: self.bytes,
-            whole: self.whole,
-            upgrade: self.upgrade,
-        }));
+        self.events.tell_with(|| {
+            let host = self.uri.host().or_else(|| self.host.as_ref()?.to_str().ok());
+            Event::Exchange(Finished {
+                at: self.at,
+                method: self.method.clone(),
+                host: host.unwrap_or_default().to_owned(),
+                path: self.uri.path().to_owned(),
+                status: self.status,
+                failed: self.failed,
+                took: self.took.unwrap_or_else(|| self.begun.elapsed()),
+                bytes: self.bytes,
+                whole: self.whole,
+                upgrade: self.upgrade,
+            })
+        });
     }
 }

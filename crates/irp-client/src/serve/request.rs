@@ -1,10 +1,6 @@
 //! From the edge's request to the upstream's: pure header work.
 
-use http::{
-    HeaderMap, HeaderValue, Request, Uri, Version,
-    header::{self, Entry},
-    request::Parts,
-};
+use http::{HeaderMap, HeaderValue, Request, Uri, Version, header, request::Parts};
 use irp_wire::headers::{CONTINUE, FAILURE, UPGRADE};
 
 use crate::HostHeader;
@@ -34,7 +30,6 @@ pub(super) fn for_upstream(
         HostHeader::Fixed(host) => host.clone(),
     };
     remove_internal(&mut parts.headers);
-    join_cookies(&mut parts.headers);
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     match speak {
         Speak::Http1 => {
@@ -69,24 +64,6 @@ fn remove_internal(headers: &mut HeaderMap) {
     headers.remove(CONTINUE);
 }
 
-/// HTTP/2 may cut cookies into several fields, HTTP/1.1 may not (RFC 9113, section 8.2.3).
-fn join_cookies(headers: &mut HeaderMap) {
-    let Entry::Occupied(cookies) = headers.entry(header::COOKIE) else {
-        return;
-    };
-    let mut all = cookies.iter();
-    if let (Some(first), Some(_)) = (all.next(), all.next()) {
-        let mut joined = first.as_bytes().to_vec();
-        for crumb in cookies.iter().skip(1) {
-            joined.extend_from_slice(b"; ");
-            joined.extend_from_slice(crumb.as_bytes());
-        }
-        if let Ok(joined) = HeaderValue::from_bytes(&joined) {
-            headers.insert(header::COOKIE, joined);
-        }
-    }
-}
-
 /// Whether a request is gRPC, which needs HTTP/2 on every leg. gRPC-Web does not.
 pub(super) fn is_grpc<B>(request: &Request<B>) -> bool {
     let kind = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
@@ -109,8 +86,6 @@ mod tests {
     fn translated(choice: &HostHeader, speak: Speak) -> Parts {
         let headers = [
             ("te", "trailers"),
-            ("cookie", "a=1"),
-            ("cookie", "b=2"),
             ("irp-upgrade", "websocket"),
             ("irp-failure", "refused"),
             ("irp-continue", "7"),
@@ -123,12 +98,10 @@ mod tests {
     }
 
     #[test]
-    fn http1_gets_origin_form_one_cookie_and_the_chosen_host() {
+    fn http1_gets_origin_form_and_the_chosen_host() {
         let parts = translated(&HostHeader::Preserve, Speak::Http1);
         assert_eq!(parts.uri, "/a%20b?c=%2F");
         assert_eq!(parts.headers[header::HOST], "alice.example");
-        assert_eq!(parts.headers[header::COOKIE], "a=1; b=2");
-        assert_eq!(parts.headers.get_all(header::COOKIE).iter().count(), 1);
         assert_eq!(parts.headers[header::TE], "trailers");
         assert_eq!(parts.headers[header::CONNECTION], "TE");
         assert!(!parts.headers.contains_key("irp-upgrade") && !parts.headers.contains_key("irp-failure"));

@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use irp_wire::{
     control::ClientMessage,
     hello::{Credentials, HELLO_TIMEOUT, HelloError, open_lane},
+    seldom::Seldom,
     tasks::Tasks,
 };
 use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
@@ -34,9 +35,6 @@ const DIALS_MAX: usize = 8;
 
 /// What a lane may buffer in each direction, in bytes; hyper's own limit is 400 KiB.
 const BUFFER: usize = 64 * 1024;
-
-/// How many header fields a request may have.
-const FIELDS_MAX: usize = 256;
 
 /// What lanes share with their session.
 pub(super) struct Session {
@@ -119,15 +117,15 @@ async fn serve(io: TlsStream<TcpStream>, service: Arc<Service>, close: Cancellat
         // The edge cancels a request by closing its lane, so the end of input means that nobody waits.
         .half_close(false)
         .max_buf_size(BUFFER)
-        .max_headers(FIELDS_MAX)
         .auto_date_header(false)
         .serve_connection(TokioIo::new(io), handler)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
+    let closed = Seldom::new(close.cancelled());
     // How a lane ends is the edge's decision or the session's; both know.
     tokio::select! {
         _ = &mut connection => return,
-        () = close.cancelled() => connection.as_mut().graceful_shutdown(),
+        () = closed => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
 }

@@ -34,9 +34,6 @@ const KEPT_MAX: usize = 256;
 /// 400 KiB would cost a thousand stalled downloads 400 MB.
 const BUFFER: usize = 64 * 1024;
 
-/// How many header fields an answer may have.
-const FIELDS_MAX: usize = 256;
-
 /// The connections to one upstream; clones share them.
 #[derive(Clone)]
 pub(crate) struct Pool {
@@ -126,8 +123,7 @@ impl Pool {
 
     async fn dial(&self) -> Result<Lease, NoAnswer> {
         let io = TokioIo::new(self.inner.connector.connect(false).await?);
-        let handshake =
-            http1::Builder::new().max_headers(FIELDS_MAX).max_buf_size(BUFFER).handshake(io).await;
+        let handshake = http1::Builder::new().max_buf_size(BUFFER).handshake(io).await;
         let (sender, connection) = handshake.map_err(|error| self.broken(&error))?;
         self.inner.tasks.spawn(async move {
             // How it ended is told by the request that was under way.

@@ -28,7 +28,7 @@ async fn a_request_goes_through_and_is_told() {
     assert_eq!((urls, first), (vec![format!("https://{HOST}")], true));
 
     let mut request = Request::post(format!("https://{HOST}/a%20b?x=%2F&y"));
-    for (name, value) in [("x-forwarded-for", "192.0.2.7"), ("cookie", "a=1"), ("cookie", "b=2")] {
+    for (name, value) in [("x-forwarded-for", "192.0.2.7"), ("cookie", "a=1; b=2")] {
         request = request.header(name, value);
     }
     let response = session.send(request.body(full("hello")).unwrap()).await;

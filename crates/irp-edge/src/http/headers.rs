@@ -8,13 +8,21 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header, request, uri};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
+    header::{self, Entry},
+    request, uri,
+};
 use irp_wire::headers::{remove_hop_by_hop, remove_internal};
 
 use super::forwarding;
 
 /// RFC 8586: names every edge that a request has passed, and upstreams leave it alone.
 const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+
+/// How many header fields a request may have. hyper reads 100 without asking for memory, here as at the other
+/// end of a lane, and the edge adds some of its own.
+pub(super) const FIELDS_MAX: usize = 90;
 
 /// Why a request is refused for its shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -166,6 +174,21 @@ pub(super) fn has_passed(headers: &HeaderMap, mark: &str) -> bool {
 /// Adds the mark of this edge.
 pub(super) fn mark(headers: &mut HeaderMap, mark: &HeaderValue) {
     headers.append(CDN_LOOP, mark.clone());
+}
+
+/// HTTP/2 may cut cookies into several fields, HTTP/1.1 may not, and behind the edge comes HTTP/1.1 (RFC 9113,
+/// section 8.2.3).
+pub(super) fn join_cookies(headers: &mut HeaderMap) {
+    let Entry::Occupied(mut cookies) = headers.entry(header::COOKIE) else {
+        return;
+    };
+    if cookies.iter().nth(1).is_none() {
+        return;
+    }
+    let joined = cookies.iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b"; "[..]);
+    if let Ok(joined) = HeaderValue::from_bytes(&joined) {
+        cookies.insert(joined);
+    }
 }
 
 /// What every request loses at this hop. An upgrade keeps its two headers, since that hop is the tunnel's.

@@ -114,9 +114,13 @@ fn check_limits(shared: &Shared, connection: &Connection) -> Result<(), Refusal>
 }
 
 /// Shape: the request means one thing only, and has not been here before.
-fn check_shape(shared: &Shared, parts: &request::Parts) -> Result<Target, Refusal> {
+fn check_shape(shared: &Shared, parts: &mut request::Parts) -> Result<Target, Refusal> {
     if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         return Err(Refusal::Method);
+    }
+    headers::join_cookies(&mut parts.headers);
+    if parts.headers.len() > headers::FIELDS_MAX {
+        return Err(Refusal::Fields);
     }
     let target = Target::of(parts)?;
     if headers::has_passed(&parts.headers, &shared.mark) {

@@ -46,6 +46,9 @@ pub enum Refusal {
     /// 421: no such name here, and the connection was made for another one.
     #[error("unknown name on a connection that was made for another name")]
     Misdirected,
+    /// 431: more header fields than any hop behind this one takes.
+    #[error("too many header fields")]
+    Fields,
     /// 502: the tunnel is up, and its end refused the connection.
     #[error("the upstream refused the connection: {detail}")]
     UpstreamRefused {
@@ -105,6 +108,7 @@ impl Refusal {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::UploadPaused => StatusCode::REQUEST_TIMEOUT,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::Fields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UpstreamRefused { .. } | Self::UpstreamBroken(_) => StatusCode::BAD_GATEWAY,
             Self::NoTunnel | Self::Overloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamSlow(_) => StatusCode::GATEWAY_TIMEOUT,
@@ -123,6 +127,7 @@ impl Refusal {
             Self::Method => ("method", "This method does not pass here."),
             Self::UploadPaused => ("upload-paused", "The body of this request took too long."),
             Self::Misdirected => ("misdirected", "This name is not served on this connection."),
+            Self::Fields => ("too-many-fields", "This request has too many header fields."),
             Self::UpstreamRefused { port: Some(port), .. } => {
                 let sentence = format!("The tunnel is up, but nothing answers at port {port} behind it.");
                 return ("upstream-refused", sentence);

@@ -16,10 +16,10 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use irp_wire::{name::Hostname, tasks::Tasks};
+use irp_wire::{name::Hostname, seldom::Seldom, tasks::Tasks};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, interval_at},
+    time::sleep,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -217,37 +217,42 @@ async fn drive<C, E>(
 {
     let period = limits.stalled.min(limits.header_read).min(limits.idle) / 4;
     let period = period.clamp(Duration::from_millis(20), Duration::from_secs(5));
-    let mut looks = interval_at(Instant::now() + period, period);
     let mut finishing = false;
+    let mut stopped = Seldom::new(shutdown.cancelled());
+    let mut look = Seldom::new(sleep(period));
     tokio::pin!(http);
     loop {
         tokio::select! {
+            biased;
             ended = &mut http => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a public connection ended");
                 }
                 return;
             }
-            () = shutdown.cancelled(), if !finishing => {
+            () = &mut stopped, if !finishing => {
                 finishing = true;
                 finish(http.as_mut());
                 if connection.has_only_endless() {
                     return;
                 }
             }
-            _ = looks.tick() => match connection.look(limits) {
-                _ if shutdown.is_cancelled() && connection.has_only_endless() => return,
-                Verdict::Keep => {}
-                Verdict::Finish if finishing => return,
-                Verdict::Finish => {
-                    finishing = true;
-                    finish(http.as_mut());
+            () = &mut look => {
+                look = Seldom::new(sleep(period));
+                match connection.look(limits) {
+                    _ if finishing && connection.has_only_endless() => return,
+                    Verdict::Keep => {}
+                    Verdict::Finish if finishing => return,
+                    Verdict::Finish => {
+                        finishing = true;
+                        finish(http.as_mut());
+                    }
+                    Verdict::Cut(reason) => {
+                        tracing::debug!(reason, "a public connection was cut");
+                        return;
+                    }
                 }
-                Verdict::Cut(reason) => {
-                    tracing::debug!(reason, "a public connection was cut");
-                    return;
-                }
-            },
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use irp_wire::tasks::Tasks;
+use irp_wire::{seldom::Seldom, tasks::Tasks};
 use tokio::time::{Instant, timeout};
 
 use super::{
@@ -280,6 +280,7 @@ impl Forward {
             let connection = connection.with_upgrades();
             tokio::pin!(connection);
             let mut stopping = false;
+            let mut stopped = Seldom::new(stop.cancelled());
             loop {
                 tokio::select! {
                     ended = &mut connection => {
@@ -289,7 +290,7 @@ impl Forward {
                         return;
                     }
                     // The exchange that is under way may finish; idle connections end now.
-                    () = stop.cancelled(), if !stopping => {
+                    () = &mut stopped, if !stopping => {
                         stopping = true;
                         if let Some(pool) = pool.upgrade() { pool.close(); }
                     }

@@ -61,12 +61,17 @@ async fn http2_visitors_get_the_same() {
     let origin = Origin::start();
     let stage = Stage::with(origin.address()).await;
     let mut http2 = stage.door2().http2().await.unwrap();
-    let response = http2.send_request(request2("GET", "/x?y").body(empty()).unwrap()).await.unwrap();
+    let mut request = request2("GET", "/x?y").body(empty()).unwrap();
+    for crumb in ["a=1", "b=2", "c=3"] {
+        request.headers_mut().append("cookie", crumb.parse().unwrap());
+    }
+    let response = http2.send_request(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     let seen: Echoed =
         serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
     assert_eq!(seen.values("host"), [NAME]);
     assert_eq!(seen.values("x-forwarded-host"), [NAME]);
+    assert_eq!(seen.values("cookie"), ["a=1; b=2; c=3"]);
     assert_eq!((seen.path.as_str(), seen.query.as_deref(), seen.length), ("/x", Some("y"), 0));
     assert!(seen.values("transfer-encoding").is_empty() && seen.values("content-length").is_empty());
 }

@@ -204,3 +204,13 @@ async fn headers_that_are_too_long_get_431() {
     }
     assert_eq!(stage.get("/", &format!("X-Long: {}\r\n", "x".repeat(15_000))).await.status, 200);
 }
+
+#[tokio::test]
+async fn more_fields_than_the_hops_behind_take_get_431() {
+    let origin = Origin::start();
+    let stage = Stage::new(Some(origin.address()), short(), Access::default()).await;
+    let fields = |count: usize| (0..count).map(|number| format!("X-{number}: y\r\n")).collect::<String>();
+    for (count, status) in [(80, 200), (95, 431), (300, 431)] {
+        assert_eq!(stage.get("/", &fields(count)).await.status, status, "{count} fields");
+    }
+}

@@ -11,7 +11,7 @@ use irp_wire::{
 };
 use tokio::{
     sync::oneshot,
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +24,10 @@ use crate::{
 
 /// How often it is told that lines were left out.
 const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// What happens within this time of the last look is shown together. To wake this thread for each request would
+/// cost as much as the request.
+const GATHER: Duration = Duration::from_millis(25);
 
 /// How a client is made to leave.
 #[derive(Debug)]
@@ -72,7 +76,13 @@ pub(super) async fn hold(
     let mut told_dropped = 0;
     let mut tick = interval(TELL_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut gathered = Vec::new();
+    let mut next_look = Instant::now();
     let ended = loop {
+        let look = async {
+            sleep_until(next_look).await;
+            events.recv_many(&mut gathered, usize::MAX).await
+        };
         tokio::select! {
             biased;
             () = signals.next() => {
@@ -83,7 +93,10 @@ pub(super) async fn hold(
                 leave.asked.cancel();
             }
             ended = &mut end => break ended,
-            Some(event) = events.recv() => view.show(event),
+            _ = look => {
+                gathered.drain(..).for_each(|event| view.show(event));
+                next_look = Instant::now() + GATHER;
+            }
             _ = tick.tick() => {
                 let dropped = sink.dropped();
                 if dropped > told_dropped {

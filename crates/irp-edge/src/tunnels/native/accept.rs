@@ -13,6 +13,7 @@ use irp_wire::{
     key::SecretKey,
     name::Hostname,
     proof::ChannelBinding,
+    seldom::Seldom,
     tasks::Tasks,
 };
 use tokio::{
@@ -219,11 +220,12 @@ impl Door {
             .await
             .map_err(std::io::Error::other)?;
         self.tasks.spawn(async move {
+            let ended = Seldom::new(over.cancelled());
             tokio::select! {
                 result = connection => if let Err(error) = result {
                     tracing::debug!(%error, "a tunnel's HTTP/2 connection broke");
                 },
-                () = over.cancelled() => {}
+                () = ended => {}
             }
             over.cancel();
         });
@@ -254,11 +256,12 @@ impl Door {
             .await
             .map_err(std::io::Error::other)?;
         session.idle_lanes.put(lane);
+        let over = Seldom::new(session.over().cancelled());
         tokio::select! {
             result = connection => if let Err(error) = result {
                 tracing::debug!(session = %session.id(), %error, "a lane broke");
             },
-            () = session.over().cancelled() => {}
+            () = over => {}
         }
         Ok(())
     }
