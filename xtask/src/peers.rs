@@ -58,18 +58,27 @@ pub(crate) fn provide(install: bool) -> Result<(), String> {
     for program in &missing {
         println!("missing: {} (package {})", program.name, program.package);
     }
-    let by_hand = format!("install what is missing:\n\n    sudo apt-get install {}\n", packages.join(" "));
     if !install {
-        return Err(by_hand);
+        return Err(by_hand(&packages));
     }
+    self::install(&packages)?;
+    let still: Vec<&str> = self::missing().iter().map(|program| program.name).collect();
+    if still.is_empty() { Ok(()) } else { Err(format!("installed, and still missing: {}", still.join(", "))) }
+}
+
+/// Installs packages of Debian or Ubuntu.
+pub(crate) fn install(packages: &[&str]) -> Result<(), String> {
+    let by_hand = by_hand(packages);
     if !is_there("apt-get") {
         return Err(format!("there is no apt-get on this machine; where there is one, one would {by_hand}"));
     }
     let mut command = root_shell().ok_or(by_hand)?;
     println!("installing: {}", packages.join(" "));
-    succeed(command.args(["-c", INSTALL, "install.sh"]).args(&packages))?;
-    let still: Vec<&str> = self::missing().iter().map(|program| program.name).collect();
-    if still.is_empty() { Ok(()) } else { Err(format!("installed, and still missing: {}", still.join(", "))) }
+    succeed(command.args(["-c", INSTALL, "install.sh"]).args(packages))
+}
+
+fn by_hand(packages: &[&str]) -> String {
+    format!("install what is missing:\n\n    sudo apt-get install {}\n", packages.join(" "))
 }
 
 fn missing() -> Vec<&'static Program> {

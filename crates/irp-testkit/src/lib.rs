@@ -7,7 +7,9 @@
 //! - [`authority`]: a certificate authority for both;
 //! - [`acme`], [`dns`], [`openssh`]: programs of others that the edge talks to;
 //! - [`imds`]: the metadata service of a machine in EC2;
-//! - [`process`], [`port`], [`descriptors`], [`memory`], [`patience`]: running them, making room, weighing, waiting.
+//! - [`moto`], [`scripted`]: AWS as far as its stand-in goes, and what lies beyond;
+//! - [`process`], [`python`], [`port`], [`descriptors`], [`memory`], [`patience`]: running them, making room, weighing,
+//!   waiting.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test peer fails by panicking")]
 
@@ -18,9 +20,12 @@ pub mod descriptors;
 pub mod dns;
 pub mod imds;
 pub mod memory;
+pub mod moto;
 pub mod openssh;
 pub mod origin;
 pub mod patience;
 pub mod port;
 pub mod process;
+pub mod python;
+pub mod scripted;
 pub mod visitor;

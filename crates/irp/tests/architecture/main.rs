@@ -75,6 +75,7 @@ const RULES: &[Rule] = &[
         ],
         except: &[
             ("crates/irp/src/clock.rs", "the program's clock"),
+            ("crates/irp-aws/src/clock.rs", "the clock of signatures"),
             ("crates/irp-edge/src/certs/clock.rs", "the clock of certificates"),
             ("crates/irp-client/src/clock.rs", "the client's clock"),
         ],

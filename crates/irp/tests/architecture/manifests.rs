@@ -4,7 +4,8 @@ use crate::source::Source;
 
 /// A crate, and those of ours that it may depend on; for its tests, the testkit comes in addition.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("irp", &["irp-client", "irp-edge", "irp-launch", "irp-webhook", "irp-wire"]),
+    ("irp", &["irp-aws", "irp-client", "irp-edge", "irp-launch", "irp-webhook", "irp-wire"]),
+    ("irp-aws", &[]),
     ("irp-client", &["irp-wire"]),
     ("irp-edge", &["irp-webhook", "irp-wire"]),
     ("irp-launch", &["irp-wire"]),

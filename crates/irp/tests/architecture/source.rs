@@ -18,6 +18,7 @@ impl Source {
     pub(crate) fn is_product(&self) -> bool {
         let crates = [
             "crates/irp/",
+            "crates/irp-aws/",
             "crates/irp-edge/",
             "crates/irp-client/",
             "crates/irp-webhook/",

@@ -1,0 +1,128 @@
+//! Buckets: private, encrypted, emptied by themselves.
+
+use aws_lc_rs::digest;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use http::Method;
+use quick_xml::escape::escape;
+
+use super::{Bucket, S3};
+use crate::error::{Error, Kind};
+
+/// The namespace that request bodies are in.
+const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
+
+impl S3 {
+    /// HeadBucket: whether there is one of this name that the caller may see.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`](Kind::Denied) when it is somebody else's.
+    pub async fn bucket_exists(&self, bucket: &Bucket) -> Result<bool, Error> {
+        match self.call("HeadBucket", Method::HEAD, bucket, "").send(&self.aws).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == Kind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// CreateBucket in this region. One that is there already and is the caller's is no error.
+    ///
+    /// # Errors
+    ///
+    /// [`Exists`](Kind::Exists) when the name is taken by somebody else.
+    pub async fn create_bucket(&self, bucket: &Bucket) -> Result<(), Error> {
+        let region = self.aws.region();
+        let call = self.call("CreateBucket", Method::PUT, bucket, "");
+        // The oldest region is the one that must not be named.
+        let call = if region == "us-east-1" {
+            call
+        } else {
+            call.body(
+                "application/xml",
+                format!(
+                    "<CreateBucketConfiguration xmlns=\"{NAMESPACE}\"><LocationConstraint>{region}\
+                     </LocationConstraint></CreateBucketConfiguration>"
+                ),
+            )
+        };
+        match call.send(&self.aws).await {
+            Err(error) if error.is("BucketAlreadyOwnedByYou") => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
+    /// PutPublicAccessBlock: nothing in it can be made public.
+    ///
+    /// # Errors
+    ///
+    /// When AWS refuses or is not reached.
+    pub async fn block_public_access(&self, bucket: &Bucket) -> Result<(), Error> {
+        let switches = ["BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"];
+        let switches: String = switches.iter().map(|name| format!("<{name}>true</{name}>")).collect();
+        let body = format!(
+            "<PublicAccessBlockConfiguration xmlns=\"{NAMESPACE}\">{switches}</PublicAccessBlockConfiguration>"
+        );
+        self.configure("PutPublicAccessBlock", bucket, "publicAccessBlock", body).await
+    }
+
+    /// PutBucketEncryption: with a KMS key, or with S3's own.
+    ///
+    /// # Errors
+    ///
+    /// When AWS refuses or is not reached.
+    pub async fn encrypt_bucket(&self, bucket: &Bucket, kms_key: Option<&str>) -> Result<(), Error> {
+        let how = match kms_key {
+            Some(key) => format!(
+                "<SSEAlgorithm>aws:kms</SSEAlgorithm><KMSMasterKeyID>{}</KMSMasterKeyID>",
+                escape(key)
+            ),
+            None => "<SSEAlgorithm>AES256</SSEAlgorithm>".into(),
+        };
+        let body = format!(
+            "<ServerSideEncryptionConfiguration xmlns=\"{NAMESPACE}\"><Rule><ApplyServerSideEncryptionByDefault>{how}\
+             </ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>"
+        );
+        self.configure("PutBucketEncryption", bucket, "encryption", body).await
+    }
+
+    /// PutBucketLifecycleConfiguration: what is below `prefix` is deleted after so many days.
+    ///
+    /// # Errors
+    ///
+    /// When AWS refuses or is not reached.
+    pub async fn expire_objects(&self, bucket: &Bucket, prefix: &str, days: u32) -> Result<(), Error> {
+        let body = format!(
+            "<LifecycleConfiguration xmlns=\"{NAMESPACE}\"><Rule><ID>irp</ID><Filter><Prefix>{}</Prefix></Filter>\
+             <Status>Enabled</Status><Expiration><Days>{days}</Days></Expiration></Rule></LifecycleConfiguration>",
+            escape(prefix)
+        );
+        self.configure("PutBucketLifecycleConfiguration", bucket, "lifecycle", body).await
+    }
+
+    /// DeleteBucket, which must be empty; `false` when there was none.
+    ///
+    /// # Errors
+    ///
+    /// [`InUse`](Kind::InUse) when something is in it.
+    pub async fn delete_bucket(&self, bucket: &Bucket) -> Result<bool, Error> {
+        match self.call("DeleteBucket", Method::DELETE, bucket, "").send(&self.aws).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == Kind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn configure(
+        &self,
+        operation: &'static str,
+        bucket: &Bucket,
+        what: &str,
+        body: String,
+    ) -> Result<(), Error> {
+        // S3 demands a checksum of these bodies beside the signature.
+        let checksum = BASE64_STANDARD.encode(digest::digest(&digest::SHA256, body.as_bytes()));
+        let call = self.call(operation, Method::PUT, bucket, "").query(what, "");
+        let call = call.header("x-amz-checksum-sha256", checksum).body("application/xml", body);
+        call.send(&self.aws).await.map(|_| ())
+    }
+}
