@@ -26,7 +26,7 @@ fi
 chmod 755 /usr/local/bin/irp-caddy.part
 mv /usr/local/bin/irp-caddy.part /usr/local/bin/irp-caddy
 
-/usr/local/bin/irp-caddy validate --adapter caddyfile --config /etc/irp/Caddyfile >/dev/null || give_up "Caddy does not start here"
+HOME=/var/lib/irp-caddy /usr/local/bin/irp-caddy validate --adapter caddyfile --config /etc/irp/Caddyfile >/dev/null || give_up "Caddy does not start here"
 if [ -n "$STORE" ]; then
     systemctl --quiet enable irp-store.service irp-store.timer
     systemctl start --no-block irp-store.service irp-store.timer

@@ -35,6 +35,8 @@ impl File {
 struct CloudConfig<'a> {
     bootcmd: [[&'a str; 3]; 1],
     ssh_authorized_keys: [&'a str; 1],
+    /// One that every image has: cloud-init fails on its own default where the image cannot make that.
+    locale: &'a str,
     write_files: Vec<&'a File>,
     /// The last stage, if the early start went wrong: starting what has started does nothing.
     runcmd: [&'a [&'a str]; 2],
@@ -46,6 +48,7 @@ pub(super) fn text(files: &[File], key: &str) -> String {
     let config = CloudConfig {
         bootcmd: [["sh", "-c", START]],
         ssh_authorized_keys: [key],
+        locale: "C.UTF-8",
         write_files: files.iter().chain([&written]).collect(),
         runcmd: [&["systemctl", "daemon-reload"], &["systemctl", "start", "--no-block", "irp-boot.service"]],
     };
