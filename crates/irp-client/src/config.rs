@@ -3,7 +3,7 @@
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use http::{HeaderValue, uri::Authority};
-use irp_wire::{key::Signer, name::Hostname};
+use irp_wire::{key::Signer, name::Hostname, policy::Policies};
 
 use crate::{ProxySettings, Roots, Upstream, UpstreamTrust};
 
@@ -46,6 +46,8 @@ pub struct ClientConfig {
     pub stream_window: u32,
     /// See [`Timeouts`].
     pub timeouts: Timeouts,
+    /// What the edge is to do with requests before they come through the tunnel; `None` is nothing.
+    pub policies: Option<Arc<Policies>>,
     /// How to get out of this network.
     pub proxy: ProxySettings,
     /// The program and its version, for the edge's log.

@@ -12,6 +12,7 @@ use std::{
 };
 
 use http::{Method, StatusCode};
+use irp_wire::policy::Webhook;
 use tokio::sync::mpsc;
 
 /// How many events may wait for the reader.
@@ -140,6 +141,8 @@ pub struct Finished {
     pub whole: bool,
     /// Whether it became a WebSocket or another upgraded protocol.
     pub upgrade: bool,
+    /// What the edge found out about it, where its path belongs to a webhook provider.
+    pub webhook: Option<Webhook>,
 }
 
 /// Where events go; clones share the channel.

@@ -14,6 +14,7 @@
 //! Nothing here reads the environment or prints: paths, proxies and keys come in [`ClientConfig`].
 
 mod backoff;
+pub mod call;
 mod clock;
 mod config;
 mod dial;

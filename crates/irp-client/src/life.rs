@@ -231,6 +231,7 @@ impl Life {
             lanes_max: self.config.lanes_max,
             stream_window: self.config.stream_window,
             drain: self.config.timeouts.drain,
+            policies: self.config.policies.clone(),
         };
         Session::start(parts, &self.tasks)
     }

@@ -12,9 +12,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use irp_wire::{CONTROL_AUTHORITY, CONTROL_PATH, headers::Failure, tasks::Tasks};
+use irp_wire::{CONTROL_AUTHORITY, CONTROL_PATH, headers::Failure, policy::POLICIES, tasks::Tasks};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
@@ -45,6 +45,8 @@ pub(crate) struct ControlEnds {
     pub inwards: oneshot::Sender<Incoming>,
     /// Gives our half.
     pub outwards: mpsc::Receiver<Bytes>,
+    /// Whether the first message holds policies.
+    pub has_policies: bool,
 }
 
 impl Service {
@@ -92,6 +94,10 @@ impl Service {
         };
         // The session may have ended meanwhile; the stream ends with it then.
         let _ = ends.inwards.send(request.into_body());
-        Response::new(AnswerBody::control(ends.outwards))
+        let mut response = Response::new(AnswerBody::control(ends.outwards));
+        if ends.has_policies {
+            response.headers_mut().insert(POLICIES, HeaderValue::from_static("1"));
+        }
+        response
     }
 }

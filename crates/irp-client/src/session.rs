@@ -19,6 +19,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use irp_wire::{
     control::{ClientMessage, GoodbyeReason},
     hello::Credentials,
+    policy::Policies,
     tasks::Tasks,
 };
 use tokio::{
@@ -90,6 +91,7 @@ pub(crate) struct Parts {
     pub lanes_max: u16,
     pub stream_window: u32,
     pub drain: Duration,
+    pub policies: Option<Arc<Policies>>,
 }
 
 /// A running session; dropped, it retires.
@@ -140,6 +142,11 @@ async fn serve(
     let tasks = Tasks::new();
     let _end_all = tasks.end_on_drop();
     let (to_edge, outwards) = ControlSender::channel();
+    let has_policies = parts.policies.is_some();
+    if let Some(policies) = parts.policies {
+        // Before anything else: the names go live with them.
+        to_edge.send(&ClientMessage::Policies(Policies::clone(&policies)));
+    }
     let (inwards, control) = oneshot::channel();
     let service = Arc::new(Service {
         forwarder: parts.forwarder,
@@ -147,7 +154,7 @@ async fn serve(
         in_flight: in_flight.clone(),
         tasks: tasks.clone(),
         to_edge: to_edge.clone(),
-        control: Mutex::new(Some(ControlEnds { inwards, outwards })),
+        control: Mutex::new(Some(ControlEnds { inwards, outwards, has_policies })),
     });
     let lanes = Lanes::new(
         lanes::Session {

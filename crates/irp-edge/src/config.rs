@@ -6,7 +6,7 @@ use irp_wire::name::Hostname;
 
 use crate::{
     certs::{AcmeConfig, HttpTokens, LocalCa, Names},
-    http::{access::Access, limits::Limits},
+    http::{access::Access, limits::Limits, webhook::Policies},
     idle::IdleAfter,
     keys::Keys,
     power::Power,
@@ -59,6 +59,8 @@ pub struct Host {
     pub aliases: Vec<String>,
     /// Who may reach it.
     pub access: Access,
+    /// Which paths belong to which webhook provider; a client may add to them.
+    pub policies: Option<Policies>,
 }
 
 /// Where certificates come from.

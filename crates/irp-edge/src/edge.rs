@@ -294,7 +294,8 @@ fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, BindError> {
 
 fn routes_of(hosts: &[crate::config::Host]) -> Vec<(Arc<Route>, Vec<String>)> {
     let route = |host: &crate::config::Host| {
-        (Arc::new(Route::new(host.name.clone(), host.access.clone())), host.aliases.clone())
+        let route = Route::new(host.name.clone(), host.access.clone()).with_policies(host.policies.clone());
+        (Arc::new(route), host.aliases.clone())
     };
     hosts.iter().map(route).collect()
 }

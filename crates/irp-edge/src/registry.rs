@@ -216,12 +216,21 @@ impl Registry {
 
     /// Brings the route of `name` in line with its holder, and makes the route if there is none yet.
     fn publish(&self, holders: &Holders, name: &Hostname) {
-        let tunnel = holders.names.get(name).and_then(Holder::tunnel);
+        let holder = holders.names.get(name);
+        let tunnel = holder.and_then(Holder::tunnel);
+        let session = holder.and_then(|holder| holder.session.as_ref());
+        // Policies first, so that no request finds the tunnel without them.
+        let bring = |route: &Route| {
+            if let Some(session) = session {
+                route.set_client_policies(session.policies());
+            }
+            set(route, tunnel);
+        };
         if let Some(route) = self.routes.load().get(name.as_str()) {
-            return set(route, tunnel);
+            return bring(route);
         }
         let route = Arc::new(Route::new(name.clone(), Access::default()));
-        set(&route, tunnel);
+        bring(&route);
         self.routes.rcu(|routes| {
             let mut routes = HashMap::clone(routes);
             routes.insert(name.as_str().into(), Arc::clone(&route));

@@ -8,6 +8,8 @@ use std::fmt::Debug;
 use bytes::{Buf as _, Bytes, BytesMut};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::policy::Policies;
+
 /// The longest line, in bytes with its line feed.
 pub const LINE_MAX: usize = 16 * 1024;
 
@@ -86,6 +88,8 @@ pub enum GoodbyeReason {
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ClientMessage {
+    /// What the edge is to do with requests for the session's names; the first message, where it was announced.
+    Policies(Policies),
     /// The client is leaving: send it nothing new; what is under way is finished.
     Leaving,
     /// The client could not open so many of the lanes asked for.

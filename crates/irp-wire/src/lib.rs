@@ -11,6 +11,7 @@ pub mod headers;
 pub mod hello;
 pub mod key;
 pub mod name;
+pub mod policy;
 pub mod proof;
 pub mod seldom;
 pub mod tasks;

@@ -71,6 +71,7 @@ pub(crate) enum Command {
     Connect(Connect),
     Generate(Box<launch::Generate>),
     Edge(Edge),
+    Sign(Sign),
     Keygen(Keygen),
     Ca(Ca),
     Completions(Completions),
@@ -96,6 +97,40 @@ pub(crate) struct Edge {
     /// Check the configuration file and start nothing
     #[arg(long)]
     pub(crate) check: bool,
+}
+
+/// Send a correctly signed test webhook to a URL
+#[derive(Args, Debug)]
+#[command(long_about = "\
+Send a correctly signed test webhook to a URL, and print the answer.
+
+It is the way to try a bot without its provider: PROVIDER is slack, github, stripe, line or another one that \
+signs with a shared secret. The secret is in the environment, under the provider's usual name \
+(SLACK_SIGNING_SECRET, GITHUB_WEBHOOK_SECRET, …) or the one that is given.")]
+#[command(after_long_help = "\
+Examples:
+  irp sign slack --to https://alice.proxy.example.com/slack/events --event app_mention
+  irp sign slack --to https://alice.localhost:8443/slack/events --event url_verification
+  irp sign slack --to http://localhost:3000/slack/commands --event /deploy
+  irp sign github --secret-env HOOK_SECRET --to https://alice.proxy.example.com/git --body push.json")]
+pub(crate) struct Sign {
+    /// The provider
+    pub(crate) provider: String,
+    /// Where it goes
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: String,
+    /// The environment variable with the secret [default: the provider's usual one]
+    #[arg(long, value_name = "VARIABLE")]
+    pub(crate) secret_env: Option<String>,
+    /// Send this file's content as the body
+    #[arg(long, value_name = "FILE", conflicts_with = "event")]
+    pub(crate) body: Option<PathBuf>,
+    /// Send a sample of this event, in the provider's own words [default: app_mention for Slack]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) event: Option<String>,
+    /// Trust these authorities (PEM) beside the system's [default for localhost: irp's own]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cacert: Option<PathBuf>,
 }
 
 /// Make a key that proves who you are to an edge

@@ -49,6 +49,11 @@ impl Environment {
     }
 }
 
+/// The variable with this name, which holds a secret.
+pub(crate) fn secret(name: &str) -> Option<SecretString> {
+    text(name).map(SecretString::from)
+}
+
 /// A variable that is set to more than nothing.
 fn given(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())

@@ -63,7 +63,7 @@ fn help_is_complete() {
 }
 
 const COMMANDS: &[&str] =
-    &["", "up", "connect", "generate", "edge", "keygen", "ca", "ca path", "ca show", "completions"];
+    &["", "up", "connect", "generate", "edge", "sign", "keygen", "ca", "ca path", "ca show", "completions"];
 
 #[test]
 fn the_version_is_on_stdout() {

@@ -11,7 +11,10 @@ use bytes::{Buf as _, Bytes};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use irp_wire::headers::{FAILURE, Failure, remove_internal};
+use irp_wire::{
+    headers::{FAILURE, Failure, remove_internal},
+    policy::{WEBHOOK, Webhook},
+};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -138,6 +141,7 @@ pub(crate) struct Exchange {
     bytes: u64,
     whole: bool,
     upgrade: bool,
+    webhook: Option<Webhook>,
 }
 
 impl Exchange {
@@ -160,6 +164,7 @@ impl Exchange {
             bytes: 0,
             whole: false,
             upgrade: false,
+            webhook: request.headers().get(WEBHOOK).and_then(Webhook::from_header),
         }
     }
 
@@ -222,6 +227,7 @@ impl Drop for Exchange {
                 bytes: self.bytes,
                 whole: self.whole,
                 upgrade: self.upgrade,
+                webhook: self.webhook.clone(),
             })
         });
     }

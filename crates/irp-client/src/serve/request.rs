@@ -1,7 +1,10 @@
 //! From the edge's request to the upstream's: pure header work.
 
 use http::{HeaderMap, HeaderValue, Request, Uri, Version, header, request::Parts};
-use irp_wire::headers::{CONTINUE, FAILURE, UPGRADE};
+use irp_wire::{
+    headers::{CONTINUE, FAILURE, UPGRADE},
+    policy::WEBHOOK,
+};
 
 use crate::HostHeader;
 
@@ -62,6 +65,7 @@ fn remove_internal(headers: &mut HeaderMap) {
     headers.remove(UPGRADE);
     headers.remove(FAILURE);
     headers.remove(CONTINUE);
+    headers.remove(WEBHOOK);
 }
 
 /// Whether a request is gRPC, which needs HTTP/2 on every leg. gRPC-Web does not.
@@ -90,6 +94,7 @@ mod tests {
             ("irp-failure", "refused"),
             ("irp-continue", "7"),
             ("irp-verified", "slack"),
+            ("irp-webhook", "{}"),
         ];
         let mut parts = head("https://alice.example/a%20b?c=%2F", &headers);
         let own = HeaderValue::from_static("localhost:3000");
@@ -107,6 +112,7 @@ mod tests {
         assert!(!parts.headers.contains_key("irp-upgrade") && !parts.headers.contains_key("irp-failure"));
         assert!(!parts.headers.contains_key("irp-continue"));
         assert_eq!(parts.headers["irp-verified"], "slack");
+        assert!(!parts.headers.contains_key("irp-webhook"));
 
         let rewritten = translated(&HostHeader::Rewrite, Speak::Http1);
         assert_eq!(rewritten.headers[header::HOST], "localhost:3000");

@@ -283,6 +283,7 @@ impl Setup {
             lanes_max: LANES_MAX,
             stream_window: STREAM_WINDOW,
             timeouts: Timeouts::default(),
+            policies: None,
             proxy: ProxySettings::default(),
             agent: "irp/test".into(),
         };

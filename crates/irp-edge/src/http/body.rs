@@ -21,6 +21,7 @@ use tokio::{
 };
 
 use super::{
+    budget::Lease,
     exchange::Running,
     expect::{Wait, Wanted},
     headers,
@@ -34,8 +35,27 @@ pub enum RequestBody {
     Empty,
     /// What the visitor sends, as it comes.
     Visitor(Upload),
+    /// What the visitor sent, read to its end.
+    Whole(Whole),
     /// The edge's own messages to a client, as long as the session lasts.
     Messages(mpsc::Receiver<Bytes>),
+}
+
+/// A body that was read to its end, and its share of the byte budget.
+#[derive(Debug)]
+pub struct Whole {
+    bytes: Option<Bytes>,
+    _leases: Vec<Lease>,
+}
+
+impl Whole {
+    pub(super) fn new(bytes: Bytes, leases: Vec<Lease>) -> Self {
+        Self { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()), _leases: leases }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.bytes.as_deref().unwrap_or_default()
+    }
 }
 
 /// A visitor's upload.
@@ -98,7 +118,7 @@ impl RequestBody {
     #[must_use]
     pub fn waits_for(&self) -> Option<&Arc<Wanted>> {
         match self {
-            Self::Empty | Self::Messages(_) => None,
+            Self::Empty | Self::Whole(_) | Self::Messages(_) => None,
             Self::Visitor(upload) => upload.wait.as_ref().map(Wait::wanted),
         }
     }
@@ -107,7 +127,7 @@ impl RequestBody {
     #[must_use]
     pub fn progress(&self) -> Option<Arc<Progress>> {
         match self {
-            Self::Empty | Self::Messages(_) => None,
+            Self::Empty | Self::Whole(_) | Self::Messages(_) => None,
             Self::Visitor(upload) => Some(Arc::clone(&upload.progress)),
         }
     }
@@ -221,6 +241,7 @@ impl Body for RequestBody {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Visitor(upload) => upload.poll(cx),
+            Self::Whole(whole) => Poll::Ready(whole.bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Messages(messages) => {
                 messages.poll_recv(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
             }
@@ -231,6 +252,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => true,
             Self::Visitor(upload) => upload.incoming.is_end_stream(),
+            Self::Whole(whole) => whole.bytes.is_none(),
             Self::Messages(_) => false,
         }
     }
@@ -239,6 +261,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Visitor(upload) => upload.incoming.size_hint(),
+            Self::Whole(whole) => SizeHint::with_exact(u64::try_from(whole.bytes().len()).unwrap_or(0)),
             Self::Messages(_) => SizeHint::default(),
         }
     }

@@ -26,6 +26,7 @@ pub(crate) mod respond;
 pub mod route;
 mod service;
 mod upgrade;
+pub mod webhook;
 
 pub use exchange::{Exchange, ExchangeSink};
 pub use headers::Malformed;

@@ -1,4 +1,4 @@
-//! The life of a request: limits → route → access → hold → forward → answer, in this order. Each step is a
+//! The life of a request: limits → route → access → verify → hold → forward → answer, in this order. Each step is a
 //! function that can be read alone; every way out but the last is a [`Refusal`].
 
 use std::{
@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header, request};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, header, request};
 use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use irp_wire::headers::FAILURE;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
     access::Denied,
-    body::{Progress, RequestBody, TunnelBody, VisitorBody},
+    body::{Progress, RequestBody, TunnelBody, VisitorBody, Whole},
     budget::Lease,
     connection::Connection,
     exchange::Running,
@@ -24,6 +24,7 @@ use super::{
     route::{Place, Route},
     service::Shared,
     upgrade,
+    webhook::{self, Note, Outcome, Policies},
 };
 use crate::tunnels::{SendError, Tunnel, Unsent};
 
@@ -63,6 +64,11 @@ pub(super) async fn answer(
             shared.tasks.spawn(copy);
             return response.map(|_| VisitorBody::Page(None));
         }
+        Ok(Answer::Own(answer, text)) => {
+            let response = respond::answer(answer, &method);
+            running.answered(response.status(), Some(&text));
+            return response;
+        }
         Err(refusal) => refusal,
     };
     let response = respond::refuse(&refusal, &method, Form::of(accept.as_ref()), http1);
@@ -80,6 +86,8 @@ enum Answer {
     Whole(Response<TunnelBody>),
     /// The connection changes its protocol: the head of the answer, and both ends.
     Upgraded(Response<TunnelBody>, OnUpgrade, OnUpgrade),
+    /// The edge answers a handshake, of which the text tells.
+    Own(irp_webhook::Answer, String),
 }
 
 async fn steps(
@@ -96,8 +104,24 @@ async fn steps(
     let route = Arc::clone(place.route());
     running.hold_place(place);
     check_access(&route, connection, parts)?;
-    let (request, visitor) = prepare(shared, connection, &target, parts, body)?;
-    let response = forward(shared, &route, request, running).await?;
+    let hold = wait_for_policies(shared, &route, parts).await?;
+    let policies = route.policies();
+    let (body, note) = match verify(shared, policies.as_deref(), &target, parts, body).await? {
+        Verified::Pass(body, note) => (body, note),
+        Verified::Answer(answer, text) => return Ok(Answer::Own(answer, text)),
+    };
+    if note.is_some() {
+        // The body is here already, so nobody waits to be asked for it.
+        parts.headers.remove(header::EXPECT);
+    }
+    let (mut request, visitor) = prepare(shared, connection, &target, parts, body)?;
+    if let Some(note) = &note {
+        note.tell(request.headers_mut());
+    }
+    let response = forward(shared, &route, policies.as_ref(), request, hold, running).await?;
+    if let Some(note) = note.filter(|_| !response.headers().contains_key(FAILURE)) {
+        note.keep();
+    }
     finish(response, visitor)
 }
 
@@ -160,20 +184,70 @@ fn check_access(route: &Route, connection: &Connection, parts: &mut request::Par
     Ok(())
 }
 
+/// A body as it came, or read to its end.
+enum Arrived {
+    Streaming(Incoming),
+    Whole(Whole),
+}
+
+/// What verification makes of a request.
+enum Verified {
+    Pass(Arrived, Option<Note>),
+    Answer(irp_webhook::Answer, String),
+}
+
+/// Policies come with the first client of a name: what waits for it is judged by them.
+async fn wait_for_policies(
+    shared: &Arc<Shared>,
+    route: &Route,
+    parts: &request::Parts,
+) -> Result<Option<Hold>, Refusal> {
+    if route.tunnel().is_some() || route.policies().is_some() {
+        return Ok(None);
+    }
+    let hold = Hold::begin(shared, &parts.headers, &parts.uri).ok_or(Refusal::NoTunnel)?;
+    timeout_at(hold.deadline, route.arrived()).await.map_err(|_| Refusal::NoTunnel)?;
+    Ok(Some(hold))
+}
+
+/// Verify the signature, then answer handshakes; where the name has policies.
+async fn verify(
+    shared: &Shared,
+    policies: Option<&Policies>,
+    target: &Target,
+    parts: &request::Parts,
+    body: Incoming,
+) -> Result<Verified, Refusal> {
+    let Some(policies) = policies else {
+        return Ok(Verified::Pass(Arrived::Streaming(body), None));
+    };
+    // Boxed, so that a name without policies does not carry its state about.
+    let checked = Box::pin(webhook::check(shared, policies, target, parts, body)).await?;
+    Ok(match checked {
+        Outcome::Open(body) => Verified::Pass(Arrived::Streaming(body), None),
+        Outcome::Checked(whole, note) => Verified::Pass(Arrived::Whole(whole), Some(note)),
+        Outcome::Answered(answer, text) => Verified::Answer(answer, text),
+    })
+}
+
 /// Makes the request that goes into the tunnel; for an upgrade, also the visitor's end of it.
 fn prepare(
     shared: &Shared,
     connection: &Arc<Connection>,
     target: &Target,
     parts: &mut request::Parts,
-    body: Incoming,
+    body: Arrived,
 ) -> Result<(Request<RequestBody>, Option<OnUpgrade>), Refusal> {
     let protocol = headers::upgrade(parts);
     let is_upgrade = protocol.is_some();
     let is_grpc =
         parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(GRPC));
     let pause_limit = (!is_grpc).then_some(shared.limits.upload_idle);
-    let body = RequestBody::new(body, pause_limit);
+    let body = match body {
+        Arrived::Streaming(body) => RequestBody::new(body, pause_limit),
+        Arrived::Whole(whole) if whole.bytes().is_empty() => RequestBody::Empty,
+        Arrived::Whole(whole) => RequestBody::Whole(whole),
+    };
     if is_upgrade && !matches!(body, RequestBody::Empty) {
         return Err(Malformed::UpgradeBody.into());
     }
@@ -199,10 +273,11 @@ fn prepare(
 async fn forward(
     shared: &Arc<Shared>,
     route: &Route,
+    judged: Option<&Arc<Policies>>,
     mut request: Request<RequestBody>,
+    mut hold: Option<Hold>,
     running: &mut Running,
 ) -> Result<Response<TunnelBody>, Refusal> {
-    let mut hold = None;
     let mut failed: Option<(Tunnel, SendError)> = None;
     loop {
         let present = match &failed {
@@ -217,6 +292,10 @@ async fn forward(
         let Some(tunnel) = tunnel else {
             return Err(failed.map_or(Refusal::NoTunnel, |(_, why)| Refusal::from_tunnel(why)));
         };
+        if !route.has_policies(judged) {
+            // A client with other policies has come meanwhile. The next attempt is judged by those.
+            return Err(Refusal::NoTunnel);
+        }
         if !running.reserve() {
             return Err(Refusal::Overloaded("the byte budget is used up"));
         }
@@ -244,7 +323,7 @@ async fn next_tunnel(
 ) -> Option<Tunnel> {
     let hold = match hold {
         Some(hold) => hold,
-        None => hold.insert(Hold::begin(shared, request)?),
+        None => hold.insert(Hold::begin(shared, request.headers(), request.uri())?),
     };
     if failed.is_some() {
         let soon = Instant::now() + RETRY;
@@ -267,11 +346,10 @@ struct Hold {
 
 impl Hold {
     /// `None` where too many wait already, or there is no memory for one more.
-    fn begin(shared: &Arc<Shared>, request: &Request<RequestBody>) -> Option<Self> {
+    fn begin(shared: &Arc<Shared>, headers: &HeaderMap, uri: &Uri) -> Option<Self> {
         // The body waits in the visitor's connection, whose buffers are accounted for.
-        let bytes: usize =
-            request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-        let lease = shared.budget.take(bytes + request.uri().path().len())?;
+        let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        let lease = shared.budget.take(bytes + uri.path().len())?;
         let add = |held: usize| (held < shared.limits.held).then_some(held + 1);
         shared.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
         let deadline = Instant::now() + shared.limits.hold;

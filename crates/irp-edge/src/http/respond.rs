@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
+use irp_webhook::Answer;
 use irp_wire::{headers::Failure, name::Hostname};
 
 use super::{body::VisitorBody, headers::Malformed};
@@ -28,6 +29,15 @@ pub enum Refusal {
     /// 401: this name wants a user and a password.
     #[error("no credentials, or wrong ones")]
     Credentials(Hostname),
+    /// 401: the request is not the provider's that this path belongs to.
+    #[error("{0}")]
+    Unverified(String),
+    /// 404: the path belongs to no provider and is not open.
+    #[error("no policy opens this path")]
+    Closed,
+    /// 413: the body is too long to be verified.
+    #[error("the body is too long to be verified")]
+    TooLarge,
     /// 403: this name does not let this address in.
     #[error("the address is not on the allow list")]
     Address,
@@ -102,9 +112,10 @@ impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
             Self::Malformed(_) | Self::UploadBroken => StatusCode::BAD_REQUEST,
-            Self::Credentials(_) => StatusCode::UNAUTHORIZED,
+            Self::Credentials(_) | Self::Unverified(_) => StatusCode::UNAUTHORIZED,
             Self::Address => StatusCode::FORBIDDEN,
-            Self::Unknown => StatusCode::NOT_FOUND,
+            Self::Unknown | Self::Closed => StatusCode::NOT_FOUND,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::UploadPaused => StatusCode::REQUEST_TIMEOUT,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
@@ -122,6 +133,9 @@ impl Refusal {
             Self::Malformed(_) => ("malformed", "This request cannot be understood."),
             Self::UploadBroken => ("malformed", "The body of this request broke off."),
             Self::Credentials(_) => ("credentials", "This name wants a user name and a password."),
+            Self::Unverified(_) => ("unverified", ""),
+            Self::Closed => ("closed", "There is nothing here."),
+            Self::TooLarge => ("too-large", "The body of this request is too long."),
             Self::Address => ("forbidden", "This name is not open to your address."),
             Self::Unknown => ("unknown-name", "There is nothing here by this name."),
             Self::Method => ("method", "This method does not pass here."),
@@ -150,7 +164,7 @@ impl Refusal {
 
     /// Whether nothing more can be read from the connection, so that it ends with this answer.
     fn ends_connection(&self) -> bool {
-        matches!(self, Self::Malformed(_) | Self::UploadBroken | Self::UploadPaused)
+        matches!(self, Self::Malformed(_) | Self::UploadBroken | Self::UploadPaused | Self::TooLarge)
     }
 }
 
@@ -160,8 +174,10 @@ pub(super) fn refuse(refusal: &Refusal, method: &Method, form: Form, http1: bool
     tracing::debug!(status = status.as_u16(), reason = %refusal, "the edge answers by itself");
     let (word, sentence) = refusal.words();
     let (kind, page) = form.page(status, word, &sentence);
+    // Whoever is not the provider learns nothing from it.
+    let page = if matches!(refusal, Refusal::Unverified(_)) { String::new() } else { page };
     let length = page.len();
-    let page = (*method != Method::HEAD).then(|| Bytes::from(page));
+    let page = (*method != Method::HEAD && length > 0).then(|| Bytes::from(page));
     let mut response = Response::new(VisitorBody::Page(page));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -193,6 +209,21 @@ pub(super) fn refuse(refusal: &Refusal, method: &Method, form: Form, http1: bool
     if http1 && refusal.ends_connection() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    response
+}
+
+/// The answer to a provider's handshake.
+pub(super) fn answer(answer: Answer, method: &Method) -> Response<VisitorBody> {
+    let length = answer.body.len();
+    let page = (*method != Method::HEAD && length > 0).then(|| Bytes::from(answer.body));
+    let mut response = Response::new(VisitorBody::Page(page));
+    *response.status_mut() = answer.status;
+    let headers = response.headers_mut();
+    if answer.status != StatusCode::NO_CONTENT {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.extend(answer.headers);
     response
 }
 

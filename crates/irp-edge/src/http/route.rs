@@ -9,7 +9,7 @@ use arc_swap::ArcSwapOption;
 use irp_wire::name::Hostname;
 use tokio::sync::Notify;
 
-use super::access::Access;
+use super::{access::Access, webhook::Policies};
 use crate::tunnels::Tunnel;
 
 /// Finds the route of a host name; the registry of tunnels implements it.
@@ -24,6 +24,11 @@ pub trait Routes: Send + Sync + 'static {
 pub struct Route {
     host: Hostname,
     access: Access,
+    /// The edge's own policies; a client's come in addition.
+    own_policies: Option<Policies>,
+    client_policies: ArcSwapOption<Policies>,
+    /// Both together.
+    policies: ArcSwapOption<Policies>,
     tunnel: ArcSwapOption<Tunnel>,
     arrival: Notify,
     in_flight: AtomicUsize,
@@ -40,10 +45,58 @@ impl Route {
         Self {
             host,
             access,
+            own_policies: None,
+            client_policies: ArcSwapOption::empty(),
+            policies: ArcSwapOption::empty(),
             tunnel: ArcSwapOption::empty(),
             arrival: Notify::new(),
             in_flight: AtomicUsize::new(0),
         }
+    }
+
+    /// With policies of the edge's own.
+    #[must_use]
+    pub fn with_policies(self, policies: Option<Policies>) -> Self {
+        self.policies.store(policies.clone().map(Arc::new));
+        Self { own_policies: policies, ..self }
+    }
+
+    /// The policies, if there are any.
+    #[must_use]
+    pub fn policies(&self) -> Option<Arc<Policies>> {
+        let policies = self.policies.load();
+        policies.as_ref().map(Arc::clone)
+    }
+
+    /// Whether `judged` are the policies of now.
+    pub(super) fn has_policies(&self, judged: Option<&Arc<Policies>>) -> bool {
+        match (self.policies.load().as_ref(), judged) {
+            (Some(now), Some(judged)) => Arc::ptr_eq(now, judged),
+            (now, judged) => now.is_none() && judged.is_none(),
+        }
+    }
+
+    /// Puts a client's policies beside the edge's own, in place of those of a client before. They stay when the
+    /// client goes: handshakes are answered without it, and what comes meanwhile is verified all the same.
+    ///
+    /// The same again changes nothing, so that a reconnect forgets no replays and waiting requests go on.
+    pub fn set_client_policies(&self, policies: Option<&Arc<Policies>>) {
+        let before = self.client_policies.load();
+        let is_same = match (before.as_ref(), policies) {
+            (Some(before), Some(policies)) => before.is_as_told(policies),
+            (None, None) => true,
+            _ => false,
+        };
+        if is_same {
+            return;
+        }
+        self.client_policies.store(policies.cloned());
+        let all = match (&self.own_policies, policies) {
+            (Some(own), Some(clients)) => Some(Arc::new(own.and(clients))),
+            (Some(own), None) => Some(Arc::new(own.clone())),
+            (None, clients) => clients.cloned(),
+        };
+        self.policies.store(all);
     }
 
     /// The name.

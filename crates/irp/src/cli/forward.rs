@@ -25,6 +25,7 @@ Examples:
   irp up --local                    try it, with the built-in application
   irp up --local 3000               forward to port 3000
   irp up --local --name shop unix:/run/shop.sock
+  SLACK_SIGNING_SECRET=… irp up --local 3000 --verify slack
   curl --cacert \"$(irp ca path)\" https://shop.localhost:8443/")]
 pub(crate) struct Up {
     /// Where requests go: 3000, localhost:3000, http://…, https://…, h2c://… or unix:/PATH [default: a built-in application]
@@ -48,6 +49,8 @@ pub(crate) struct Up {
     #[arg(long, value_name = "TIME")]
     pub(crate) hold: Option<crate::config::values::Span>,
     #[command(flatten)]
+    pub(crate) webhooks: Webhooks,
+    #[command(flatten)]
     pub(crate) forward: Forward,
 }
 
@@ -66,6 +69,7 @@ Examples:
   irp connect alice.proxy.example.com 3000
   irp connect alice.proxy.example.com https://localhost:8080 --upstream-insecure
   irp connect alice.proxy.example.com 5173 --host-header rewrite    for strict dev servers
+  irp connect alice.proxy.example.com 3000 --verify slack --verify github=/hooks/github --open /health
   HTTPS_PROXY=http://proxy:3128 irp connect alice.proxy.example.com 3000")]
 pub(crate) struct Connect {
     /// The public name, with the edge's port if that is not 443
@@ -92,7 +96,33 @@ pub(crate) struct Connect {
     #[arg(long)]
     pub(crate) no_agent: bool,
     #[command(flatten)]
+    pub(crate) webhooks: Webhooks,
+    #[command(flatten)]
     pub(crate) forward: Forward,
+}
+
+/// What the edge does with requests before they come through the tunnel.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Webhooks")]
+pub(crate) struct Webhooks {
+    /// Let in only what this provider has signed, and answer its handshakes; may be repeated
+    #[arg(long, value_name = "PROVIDER[=PATH]")]
+    #[arg(
+        help = "Let in only what this provider has signed, and answer its handshakes: slack, github, stripe, line and others; the secret is in the environment (SLACK_SIGNING_SECRET, …); other paths are closed then; may be repeated"
+    )]
+    pub(crate) verify: Vec<String>,
+    /// The path that the provider calls, with all below it [default: /slack for Slack, / for others]
+    #[arg(long, value_name = "PATH", requires = "verify")]
+    pub(crate) path: Option<String>,
+    /// Leave this path open to everybody, with all below it; may be repeated
+    #[arg(long, value_name = "PATH", requires = "verify")]
+    pub(crate) open: Vec<String>,
+    /// Let everything pass, and only tell what the provider did not sign
+    #[arg(long, requires = "verify")]
+    pub(crate) report_only: bool,
+    /// Leave the provider's handshakes to the program behind the tunnel
+    #[arg(long, requires = "verify")]
+    pub(crate) pass_handshakes: bool,
 }
 
 /// How requests are forwarded.

@@ -7,7 +7,10 @@ use irp_client::{ClientConfig, Roots, STREAM_WINDOW, Timeouts};
 use super::tunnel::{self, Leave};
 use crate::{
     cli::forward::Connect,
-    config::client::{self, Forwarding},
+    config::{
+        client::{self, Forwarding},
+        policies,
+    },
     environment::Environment,
     error::Failure,
     identity::{self, Wish},
@@ -37,6 +40,7 @@ pub(super) async fn run(flags: Connect, environment: &Environment, ui: &Ui) -> R
         lanes_max: forwarding.lanes_max,
         stream_window: STREAM_WINDOW,
         timeouts: Timeouts::default(),
+        policies: policies::for_flags(&flags.webhooks)?,
         proxy: client::proxy(environment)?,
         agent: client::AGENT.to_owned(),
     };

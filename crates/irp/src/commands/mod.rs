@@ -6,6 +6,7 @@ mod connect;
 mod edge;
 mod generate;
 mod keygen;
+mod sign;
 mod tunnel;
 mod up;
 
@@ -39,6 +40,10 @@ pub(crate) fn run(command: Command, environment: &Environment, ui: &Ui) -> Resul
             block_on(generate::run(&flags, environment, ui))
         }
         Command::Edge(flags) => block_on(edge::run(flags, environment, ui)),
+        Command::Sign(flags) => {
+            start_log(environment, ui)?;
+            block_on(sign::run(flags, environment, ui))
+        }
         Command::Keygen(flags) => keygen::run(&flags, environment, ui),
         Command::Ca(flags) => ca::run(flags.what, environment, ui),
         Command::Completions(flags) => completions::run(&flags, ui),

@@ -30,7 +30,7 @@ use super::{edge::explain, tunnel};
 use crate::{
     authority,
     cli::Up,
-    config::{access, client, client::Forwarding, state_dir},
+    config::{access, client, client::Forwarding, policies, state_dir},
     echo::Echo,
     environment::Environment,
     error::{Failure, Kind},
@@ -86,6 +86,7 @@ pub(super) async fn run(flags: Up, environment: &Environment, ui: &Ui) -> Result
         lanes_max: forwarding.lanes_max,
         stream_window: STREAM_WINDOW,
         timeouts: Timeouts::default(),
+        policies: policies::for_flags(&flags.webhooks)?,
         proxy: ProxySettings::default(),
         agent: client::AGENT.to_owned(),
     };
@@ -208,7 +209,7 @@ fn edge_config(
         listen: loopback().map(|address| SocketAddr::new(address, port)).collect(),
         http_listen: Vec::new(),
         public_port: None,
-        hosts: vec![Host { name: place.name.clone(), aliases, access: access.clone() }],
+        hosts: vec![Host { name: place.name.clone(), aliases, access: access.clone(), policies: None }],
         keys: Keys::new(vec![grant]),
         certificates: CertificateSource::Local { ca, names },
         state: place.folder.join("edge"),

@@ -14,8 +14,11 @@ use irp_edge::{
     tunnels::{native, sshd},
 };
 
-use super::edge_file::{
-    Acme, CertificateMode, Challenge, Directory, EdgeFile, Host, Key, Limits, Network, OnEnd, Sshd,
+use super::{
+    edge_file::{
+        Acme, CertificateMode, Challenge, Directory, EdgeFile, Host, Key, Limits, Network, OnEnd, Sshd,
+    },
+    policies,
 };
 use crate::{
     authority,
@@ -51,7 +54,7 @@ pub(crate) fn from_file(
         listen: file.listen,
         http_listen: file.http_listen,
         public_port: None,
-        hosts: file.hosts.into_iter().map(rules).collect(),
+        hosts: file.hosts.into_iter().map(rules).collect::<Result<_, _>>()?,
         keys: keys(file.keys),
         certificates,
         state: file.state_dir,
@@ -73,10 +76,11 @@ fn grant(key: Key) -> Grant {
     Grant { key: key.public.key, names: key.names, comment: key.public.comment }
 }
 
-fn rules(host: Host) -> HostRules {
+fn rules(host: Host) -> Result<HostRules, Failure> {
+    let policies = policies::for_host(&host)?;
     let users = host.basic_auth.iter().filter_map(|hash| access::User::from_digest(&hash.user, hash.digest));
     let access = access::Access::new(networks(host.allow), users.collect());
-    HostRules { name: host.name, aliases: Vec::new(), access }
+    Ok(HostRules { name: host.name, aliases: Vec::new(), access, policies })
 }
 
 fn networks(networks: Vec<Network>) -> Vec<ipnet::IpNet> {

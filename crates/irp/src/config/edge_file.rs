@@ -19,7 +19,10 @@ use irp_wire::{
 use serde::Deserialize;
 
 pub(crate) use self::aws::Aws;
-use super::values::{Bytes, Span};
+use super::{
+    policies::Verify,
+    values::{Bytes, Span},
+};
 use crate::{
     error::{Failure, Kind},
     log::Format,
@@ -182,6 +185,14 @@ pub(crate) struct Host {
     /// Only who knows one of these passwords; everybody if left out.
     #[serde(default)]
     pub(crate) basic_auth: Vec<PasswordHash>,
+    /// Which paths belong to which webhook provider; with one, all other paths are closed.
+    #[serde(default)]
+    pub(crate) verify: Vec<Verify>,
+    /// Paths that are open to everybody beside them.
+    #[serde(default)]
+    pub(crate) open: Vec<String>,
+    /// The longest body that is read to verify it.
+    pub(crate) webhook_bytes: Option<Bytes>,
 }
 
 /// A user and what their password is compared with: `USER:sha256:HEX`, the digest of `USER:PASSWORD`.
@@ -381,6 +392,17 @@ impl EdgeFile {
             return Err(Misfit::new(
                 format!("there are two [[host]] for {}", host.name),
                 "put their rules into one",
+            ));
+        }
+        let is_loose =
+            |host: &&Host| host.verify.is_empty() && !(host.open.is_empty() && host.webhook_bytes.is_none());
+        if let Some(host) = self.hosts.iter().find(is_loose) {
+            return Err(Misfit::new(
+                format!(
+                    "`open` and `webhook_bytes` of the [[host]] {} belong to a [[host.verify]]",
+                    host.name
+                ),
+                "[[host.verify]] with provider = \"slack\"; without one, all paths are open",
             ));
         }
         self.check_certificate()?;

@@ -9,6 +9,7 @@ pub(crate) mod client;
 pub(crate) mod edge;
 pub(crate) mod edge_file;
 pub(crate) mod launch;
+pub(crate) mod policies;
 mod toml_file;
 pub(crate) mod values;
 

@@ -15,3 +15,4 @@ mod readme;
 mod reload;
 mod sshd;
 mod up;
+mod webhooks;

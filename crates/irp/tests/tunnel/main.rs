@@ -20,3 +20,4 @@ mod streams;
 mod traffic;
 mod upgrades;
 mod way;
+mod webhooks;

@@ -9,7 +9,7 @@ use irp_edge::{
     Edge, Ended,
     certs::{Certificates, LocalCa, Names},
     config::{CertificateSource, DRAIN, EdgeConfig, Host, SshWay},
-    http::{Limits, access::Access},
+    http::{Limits, access::Access, webhook::Policies},
     idle::IdleAfter,
     keys::{Grant, Keys},
     power::Power,
@@ -48,6 +48,7 @@ pub(crate) struct Options {
     pub(crate) sessions: Settings,
     pub(crate) idle_after: IdleAfter,
     pub(crate) access: Access,
+    pub(crate) policies: Option<Policies>,
     pub(crate) ssh: Option<SshWay>,
     pub(crate) drain: Duration,
     /// Keys beside that of the stage, with the names they may claim.
@@ -66,6 +67,7 @@ impl Default for Options {
             sessions: Settings::default(),
             idle_after: IdleAfter::NEVER,
             access: Access::default(),
+            policies: None,
             ssh: None,
             drain: DRAIN,
             others: Vec::new(),
@@ -97,7 +99,7 @@ impl Stage {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], port))],
             http_listen: Vec::new(),
             public_port: None,
-            hosts: vec![Host { name, aliases, access: options.access }],
+            hosts: vec![Host { name, aliases, access: options.access, policies: options.policies }],
             keys: Keys::new(grants),
             certificates: CertificateSource::Local {
                 ca,
@@ -140,6 +142,7 @@ impl Stage {
             stream_window: irp_client::STREAM_WINDOW,
             timeouts: Timeouts::default(),
             proxy: ProxySettings::default(),
+            policies: None,
             agent: "test".into(),
         }
     }

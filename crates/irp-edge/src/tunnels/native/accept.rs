@@ -29,7 +29,7 @@ use super::{
     session::{CONNECTION_WINDOW, MESSAGES_MAX, PING_EVERY, PING_TIMEOUT},
 };
 use crate::{
-    http::body::RequestBody,
+    http::{body::RequestBody, webhook::Policies},
     idle::{Activity, Countdown, IdleAfter},
     keys::Keys,
     registry::Registry,
@@ -133,20 +133,24 @@ impl Door {
         let _over = over.clone().drop_guard();
         let mut http2 = self.turn_to_http2(guest.stream, over.clone()).await?;
         let (to_client, messages) = mpsc::channel(MESSAGES_MAX);
-        let from_client = control::open(&mut http2, messages).await.map_err(std::io::Error::other)?;
-        let session = Session::new(applicant, secret, id, http2, to_client, self.settings, over);
-        self.live(&Arc::new(session), from_client, &key, peer).await;
+        let opened = control::open(&mut http2, messages).await.map_err(std::io::Error::other)?;
+        // A name goes live with its policies or not at all.
+        let policies = opened.policies.as_ref().map(Policies::from_client).transpose();
+        let (policies, useless) = match policies {
+            Ok(policies) => (policies.map(Arc::new), None),
+            Err(error) => (None, Some(error)),
+        };
+        let session = Session::new(applicant, secret, id, http2, to_client, self.settings, policies, over);
+        if let Some(error) = useless {
+            session.goodbye(GoodbyeReason::Other, &error.to_string(), self.settings.drain).await;
+            return Ok(());
+        }
+        self.live(&Arc::new(session), opened, &key, peer).await;
         Ok(())
     }
 
     /// The life of a session, from its claim to the last of its lanes.
-    async fn live(
-        &self,
-        session: &Arc<Session>,
-        from_client: hyper::body::Incoming,
-        key: &str,
-        peer: SocketAddr,
-    ) {
+    async fn live(&self, session: &Arc<Session>, opened: control::Opened, key: &str, peer: SocketAddr) {
         let displaced = match self.registry.claim(session) {
             Ok(displaced) => displaced,
             // Somebody else was faster between the check and now, or the keys were replaced.
@@ -160,7 +164,7 @@ impl Door {
             self.displace(old, session);
         }
         let leaving = || self.registry.release(session);
-        control::listen(session, from_client, self.countdown.clone(), leaving).await;
+        control::listen(session, opened, self.countdown.clone(), leaving).await;
         self.registry.release(session);
         session.over().cancel();
         session.idle_lanes.close();

@@ -9,6 +9,7 @@ use hyper::{body::Incoming, client::conn::http2::SendRequest};
 use irp_wire::{
     CONTROL_AUTHORITY, CONTROL_PATH,
     control::{ClientMessage, Decoder, EdgeMessage},
+    policy::POLICIES,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -20,6 +21,9 @@ use crate::{http::body::RequestBody, idle::Countdown};
 
 /// How long the client may take to answer the control request.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long the client may take to send the policies that it announced.
+const POLICIES_WITHIN: Duration = Duration::from_secs(10);
 
 /// How often lanes that nobody uses are looked for.
 const TIDY_EVERY: Duration = Duration::from_secs(15);
@@ -35,13 +39,23 @@ pub(super) enum OpenError {
     Broken(#[from] hyper::Error),
     #[error("the control request is malformed")]
     Request(#[from] http::Error),
+    #[error("the client did not send the policies that it announced")]
+    Policies,
+}
+
+/// A control stream that is open.
+pub(super) struct Opened {
+    from_client: Incoming,
+    decoder: Decoder,
+    /// What the client wants the edge to do with requests for its names.
+    pub(super) policies: Option<irp_wire::policy::Policies>,
 }
 
 /// Opens the control stream; afterwards it is certain that the client serves.
 pub(super) async fn open(
     http2: &mut SendRequest<RequestBody>,
     messages: mpsc::Receiver<Bytes>,
-) -> Result<Incoming, OpenError> {
+) -> Result<Opened, OpenError> {
     let request = Request::post(format!("https://{CONTROL_AUTHORITY}{CONTROL_PATH}"))
         .body(RequestBody::Messages(messages))?;
     let response = time::timeout(ANSWER_WITHIN, http2.send_request(request)).await;
@@ -49,17 +63,41 @@ pub(super) async fn open(
     if response.status() != StatusCode::OK {
         return Err(OpenError::Refused(response.status()));
     }
-    Ok(response.into_body())
+    let announces = response.headers().contains_key(POLICIES);
+    let mut opened =
+        Opened { from_client: response.into_body(), decoder: Decoder::default(), policies: None };
+    if announces {
+        let policies = time::timeout(POLICIES_WITHIN, opened.first_message()).await;
+        opened.policies = Some(policies.ok().flatten().ok_or(OpenError::Policies)?);
+    }
+    Ok(opened)
+}
+
+impl Opened {
+    /// The policies, which are the first message where they were announced.
+    async fn first_message(&mut self) -> Option<irp_wire::policy::Policies> {
+        loop {
+            match self.decoder.message().ok()? {
+                Some(ClientMessage::Policies(policies)) => return Some(policies),
+                Some(_) => return None,
+                None => {}
+            }
+            let frame = self.from_client.frame().await?.ok()?;
+            if let Some(data) = frame.data_ref() {
+                self.decoder.push(data);
+            }
+        }
+    }
 }
 
 /// Listens to the client until the session is over; tells it about the idle timer meanwhile.
 pub(super) async fn listen(
     session: &Session,
-    mut from_client: Incoming,
+    opened: Opened,
     mut idle: watch::Receiver<Countdown>,
     leaving: impl Fn(),
 ) {
-    let mut decoder = Decoder::default();
+    let Opened { mut from_client, mut decoder, .. } = opened;
     let mut tidy = time::interval_at(Instant::now() + TIDY_EVERY, TIDY_EVERY);
     tidy.set_missed_tick_behavior(MissedTickBehavior::Delay);
     {

@@ -28,7 +28,10 @@ use super::{
     upgrade,
 };
 use crate::{
-    http::body::{RequestBody, TunnelBody},
+    http::{
+        body::{RequestBody, TunnelBody},
+        webhook::Policies,
+    },
     tunnels::{SendError, Unsent, pool::Pool},
 };
 
@@ -83,6 +86,7 @@ pub struct Session {
     key: PublicKey,
     names: Vec<Hostname>,
     instance: u64,
+    policies: Option<Arc<Policies>>,
     upgrades: bool,
     http2: SendRequest<RequestBody>,
     streams: Arc<AtomicUsize>,
@@ -94,6 +98,7 @@ pub struct Session {
 }
 
 impl Session {
+    #[expect(clippy::too_many_arguments, reason = "each is made elsewhere, and they meet here alone")]
     pub(super) fn new(
         applicant: Applicant,
         secret: SessionSecret,
@@ -101,6 +106,7 @@ impl Session {
         http2: SendRequest<RequestBody>,
         to_client: mpsc::Sender<Bytes>,
         settings: Settings,
+        policies: Option<Arc<Policies>>,
         over: CancellationToken,
     ) -> Self {
         let lanes_max = settings.lanes_max.min(applicant.request.lanes_max);
@@ -110,6 +116,7 @@ impl Session {
             key: applicant.key,
             names: applicant.request.names,
             instance: applicant.request.instance,
+            policies,
             upgrades: applicant.capabilities.iter().any(|known| known == CAPABILITY_UPGRADE),
             http2,
             streams: Arc::default(),
@@ -137,6 +144,12 @@ impl Session {
     #[must_use]
     pub fn names(&self) -> &[Hostname] {
         &self.names
+    }
+
+    /// What the client wants the edge to do with requests for its names.
+    #[must_use]
+    pub fn policies(&self) -> Option<&Arc<Policies>> {
+        self.policies.as_ref()
     }
 
     /// The random number of the client's process.

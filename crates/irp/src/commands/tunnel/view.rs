@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use irp_client::{Event, Finished};
+use irp_wire::policy::Webhook;
 use serde_json::json;
 
 use crate::{
@@ -81,7 +82,8 @@ impl View {
             }
             Event::Exchange(finished) => self.ui.exchange(&exchange(&finished)),
             Event::AnsweredAtEdge { host, method, path, status, took, reason } => {
-                let remark = Some(format!("{reason} (answered at the edge)"));
+                let word = if reason.contains('✗') { "stopped" } else { "answered" };
+                let remark = Some(format!("{reason} ({word} at the edge)"));
                 let ms = millis(took);
                 self.ui.exchange(&Exchange { host, method, path, status: Some(status), ms, remark });
             }
@@ -170,16 +172,79 @@ fn exchange(finished: &Finished) -> Exchange {
         (_, _, _, false) => Some("the answer was cut"),
         _ => None,
     };
+    let webhook = finished.webhook.as_ref().map(|webhook| remark_of(webhook, finished.took));
+    let remark = match (webhook, remark) {
+        (Some(webhook), Some(remark)) => Some(format!("{webhook}   {remark}")),
+        (webhook, remark) => webhook.or(remark.map(Into::into)),
+    };
     Exchange {
         host: finished.host.clone(),
         method: finished.method.to_string(),
         path: finished.path.clone(),
         status: finished.status.map(|status| status.as_u16()),
         ms: millis(finished.took),
-        remark: remark.map(Into::into),
+        remark,
     }
 }
 
+/// The share of the provider's time, in percent, from which an answer is called late.
+const LATE: u128 = 80;
+
+/// What the edge found out about a webhook, and how much of the provider's time its answer took.
+fn remark_of(webhook: &Webhook, took: Duration) -> String {
+    let mut words = vec![webhook.provider.clone()];
+    match &webhook.failure {
+        None => words.push("✓".into()),
+        Some(failure) => words.push(format!("✗ {failure} (passed on)")),
+    }
+    words.extend(webhook.kind.clone());
+    if let Some(retry) = webhook.retry {
+        words.push(if webhook.provider == "slack" {
+            format!("· retry {retry} of {SLACK_RETRIES}")
+        } else {
+            format!("· retry {retry}")
+        });
+    }
+    let deadline = Duration::from_millis(webhook.deadline_ms);
+    words.push(format!("· {:.1} s of {:.1} s", took.as_secs_f32(), deadline.as_secs_f32()));
+    if took.as_millis() * 100 > deadline.as_millis() * LATE {
+        words.push("! nearly too late for the provider".into());
+    }
+    words.join(" ")
+}
+
+/// How often Slack tries an event again.
+const SLACK_RETRIES: u32 = 3;
+
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_webhook_is_told_with_its_kind_its_retry_and_its_time() {
+        let mut webhook = Webhook {
+            provider: "slack".into(),
+            failure: None,
+            kind: Some("event_callback app_mention".into()),
+            retry: Some(2),
+            deadline_ms: 3000,
+        };
+        assert_eq!(
+            remark_of(&webhook, Duration::from_millis(2100)),
+            "slack ✓ event_callback app_mention · retry 2 of 3 · 2.1 s of 3.0 s"
+        );
+        assert!(
+            remark_of(&webhook, Duration::from_millis(2500)).ends_with("! nearly too late for the provider")
+        );
+        webhook =
+            Webhook { failure: Some("signature does not match".into()), kind: None, retry: None, ..webhook };
+        assert_eq!(
+            remark_of(&webhook, Duration::ZERO),
+            "slack ✗ signature does not match (passed on) · 0.0 s of 3.0 s"
+        );
+    }
 }
