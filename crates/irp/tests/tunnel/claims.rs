@@ -29,6 +29,8 @@ async fn another_key_is_told_who_holds_the_name() {
     let grant = Grant { key: bob.public_key(), names, comment: "bob@desk".into() };
     let stage = Stage::with(Options { others: vec![grant], ..Options::default() }).await;
     let alice = stage.client(&origin.address().to_string()).await;
+    // The name is hers once a visitor reaches her.
+    stage.curl().get(&stage.url("/")).await.unwrap();
     let mut config = stage.config(&origin.address().to_string());
     config.signer = bob;
     let mut bob = Client::start(config);

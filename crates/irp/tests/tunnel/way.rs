@@ -42,6 +42,8 @@ pub(crate) struct Tunnel {
     pub(crate) stage: Stage,
     pub(crate) client: Client,
     meter: Meter,
+    /// The connections before the first lane: an attempt to connect may fail and be made again.
+    not_lanes: usize,
 }
 
 impl Tunnel {
@@ -65,15 +67,19 @@ impl Tunnel {
         change(&mut config);
         let mut client = Client::start(config);
         client.connected().await;
+        let not_lanes = match way {
+            Way::Http2 => meter.carried().len(),
+            Way::Lanes => 1,
+        };
         if way == Way::Lanes {
             meter.settle().await;
         }
-        Self { stage, client, meter }
+        Self { stage, client, meter, not_lanes }
     }
 
     /// Bytes that lanes have carried so far, both ways together, handshakes too.
     pub(crate) fn by_lanes(&self) -> u64 {
-        self.meter.carried().iter().skip(1).sum()
+        self.meter.carried().iter().skip(self.not_lanes).sum()
     }
 
     /// Lets both ends leave.
@@ -83,8 +89,8 @@ impl Tunnel {
     }
 }
 
-/// Stands between client and edge and counts what each connection carries; the first one is the HTTP/2
-/// connection, all others are lanes.
+/// Stands between client and edge and counts what each connection carries. The HTTP/2 connection comes first,
+/// after it come the lanes.
 struct Meter {
     address: SocketAddr,
     carried: Arc<Mutex<Vec<Arc<AtomicU64>>>>,
