@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use irp_wire::{
     control::GoodbyeReason,
     key::{KeyError, PublicKey, SecretKey},
@@ -230,12 +231,16 @@ impl Edge {
             }
             CertificateSource::Local { ca, names } => {
                 let (table, stop) = (Arc::clone(&certificates), keepers.token().clone());
-                keepers.spawn(async move {
+                let mut keeping = Box::pin(async move {
                     let clock: Arc<dyn WallClock> = Arc::new(SystemClock);
                     if let Err(error) = ca.keep(&names, &table, &clock, &stop).await {
                         tracing::error!(%error, "cannot issue the local certificate");
                     }
                 });
+                // Its first step makes the certificate, which the first handshake finds.
+                if keeping.as_mut().now_or_never().is_none() {
+                    keepers.spawn(keeping);
+                }
                 None
             }
         };
