@@ -26,6 +26,9 @@ pub(super) async fn run(flags: cli::Edge, environment: &Environment, ui: &Ui) ->
     let file = EdgeFile::read(&flags.config)?;
     if flags.check {
         ui.line(&format!("{} is right", flags.config.display()));
+        if file.is_ahead() {
+            ui.warning(&format!("{}: an edge does not start with this file", edge::NOT_IN_AWS_YET));
+        }
         ui.event(
             "checked",
             &serde_json::json!({ "config": flags.config, "names": file.certificate_names() }),

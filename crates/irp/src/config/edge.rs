@@ -27,6 +27,9 @@ use crate::{
     error::{Failure, Kind},
 };
 
+/// What this version lacks, for those who ask for it.
+pub(crate) const NOT_IN_AWS_YET: &str = "this version of irp does not run an edge in AWS yet";
+
 /// Makes the edge's configuration of a file that was checked.
 ///
 /// # Errors
@@ -37,9 +40,9 @@ pub(crate) fn from_file(
     table: &Arc<Certificates>,
     environment: &Environment,
 ) -> Result<EdgeConfig, Failure> {
-    if file.aws.is_some() || file.idle.renew.is_some() || file.idle.ends_at.is_some() {
-        return Err(Failure::new(Kind::Config, "this version of irp does not run an edge in AWS yet")
-            .hint("irp generate --engine caddy makes a machine that runs today"));
+    if file.is_ahead() {
+        return Err(Failure::new(Kind::Config, NOT_IN_AWS_YET)
+            .hint("irp generate --engine caddy makes a machine that needs no edge"));
     }
     let certificates = certificates(&file, table, environment)?;
     let ssh = file.sshd.as_ref().map(|sshd| ssh_way(sshd, &file)).transpose()?;

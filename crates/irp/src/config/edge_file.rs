@@ -359,6 +359,11 @@ pub(crate) struct Log {
 }
 
 impl EdgeFile {
+    /// Whether it asks for something that this version reads and does not do yet.
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.aws.is_some() || self.idle.renew.is_some() || self.idle.ends_at.is_some()
+    }
+
     /// Reads and checks the file.
     ///
     /// # Errors
