@@ -6,9 +6,17 @@
 //! - [`settings`]: each setting parsed and checked, with the place where it came from;
 //! - [`values`]: the types of single settings, which can only be built valid;
 //! - [`user_data`]: what cloud-init gets, for engine `irp` and engine `caddy`;
+//! - [`plan`]: from what is wanted and what exists to steps;
+//! - [`program`]: what a program file needs of a machine;
+//! - [`ending`]: why a machine is gone;
+//! - [`tags`]: by what everything of irp is found in the account;
 //! - [`price`]: what a machine costs, from a dated table.
 
+pub mod ending;
+pub mod plan;
 pub mod price;
+pub mod program;
 pub mod settings;
+pub mod tags;
 pub mod user_data;
 pub mod values;

@@ -35,6 +35,9 @@ const DISK_GB_MONTH: Dollars = 0.08;
 /// The disk of the usual images, in GB.
 const DISK_GB: Dollars = 8.0;
 
+/// The shortest time that is charged.
+const LEAST_SECONDS: u64 = 60;
+
 /// Hours in a month, as AWS counts.
 const HOURS_A_MONTH: Dollars = 730.0;
 
@@ -43,6 +46,14 @@ const HOURS_A_MONTH: Dollars = 730.0;
 pub fn hour(instance_type: &str) -> Option<Dollars> {
     let (_, machine) = HOUR.iter().find(|(name, _)| *name == instance_type)?;
     Some(machine + ADDRESS_HOUR + DISK_GB_MONTH * DISK_GB / HOURS_A_MONTH)
+}
+
+/// What a machine has cost that was launched `seconds` ago. EC2 counts each second, and at least a minute.
+#[must_use]
+pub fn since(instance_type: &str, seconds: u64) -> Option<Dollars> {
+    #[expect(clippy::cast_precision_loss, reason = "an estimate, and 2^52 seconds are long")]
+    let hours = seconds.max(LEAST_SECONDS) as Dollars / 3600.0;
+    hour(instance_type).map(|hour| hour * hours)
 }
 
 /// A month of it, rounded to cents.
@@ -61,5 +72,13 @@ mod tests {
         assert!((0.009..0.012).contains(&hour), "{hour}");
         assert_eq!(month(DEFAULT_TYPE), Some(7.36));
         assert_eq!(month("u-6tb1.metal"), None);
+    }
+
+    #[test]
+    fn time_costs_by_the_second_and_at_least_a_minute() {
+        let told = |seconds| since(DEFAULT_TYPE, seconds).map(|dollars| format!("{dollars:.4}"));
+        assert_eq!(told(36_000).as_deref(), Some("0.1008"));
+        assert_eq!(told(1), told(60));
+        assert_eq!(since("u-6tb1.metal", 60), None);
     }
 }

@@ -1,6 +1,7 @@
 //! The types of single settings. Each parses from text, says what is wrong with it, and can only be built valid.
 
 mod hours;
+mod image;
 mod instance_type;
 mod locale;
 mod names;
@@ -10,6 +11,7 @@ mod web;
 
 pub use self::{
     hours::{Hours, MAX_HOURS},
+    image::Image,
     instance_type::{Arch, InstanceType},
     locale::{Locale, TimeZone},
     names::{Label, ZoneName},
