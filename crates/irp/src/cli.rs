@@ -3,6 +3,7 @@
 //! These types hold what was typed and check only its form; [`config`](crate::config) turns them into what
 //! the program runs with.
 
+pub(crate) mod aws;
 pub(crate) mod forward;
 pub(crate) mod launch;
 

@@ -77,3 +77,8 @@ pub(crate) fn settings() -> Vec<(Key, String)> {
 pub(crate) fn basic_auth_password() -> Option<SecretString> {
     text("IRP_BASIC_AUTH").map(SecretString::from)
 }
+
+/// `AWS_PROFILE`, which irp-aws obeys by itself: for sentences that name it.
+pub(crate) fn aws_profile() -> Option<String> {
+    text("AWS_PROFILE")
+}

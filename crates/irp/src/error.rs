@@ -14,6 +14,8 @@ pub(crate) enum Kind {
     User,
     /// A configuration file, a key or a certificate on this machine is wrong or missing.
     Config,
+    /// The AWS account cannot be used, or AWS refused.
+    Cloud,
     /// The network, the edge or the upstream cannot be used.
     Network,
     /// The edge refused: an unknown key, or a name that belongs to somebody else.
@@ -22,13 +24,14 @@ pub(crate) enum Kind {
     TakenOver,
 }
 
-/// The table of exit codes, as `irp --help` prints it. 4 is kept for failures of a cloud account.
+/// The table of exit codes, as `irp --help` prints it.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0    done; also after Ctrl-C, when everything under way was finished
   1    a fault of irp itself: please report it
   2    wrong use: an unknown flag, a bad value
   3    a configuration file, key or certificate is wrong or missing
+  4    the AWS account cannot be used, or AWS refused
   5    the network, the edge or the upstream cannot be used
   6    the edge refused: the key is not known there, or the name is not yours
   7    taken over: the same key connected elsewhere and has the name now
@@ -41,6 +44,7 @@ impl Kind {
             Self::Internal => 1,
             Self::User => 2,
             Self::Config => 3,
+            Self::Cloud => 4,
             Self::Network => 5,
             Self::Refused => 6,
             Self::TakenOver => 7,
@@ -139,8 +143,15 @@ mod tests {
 
     #[test]
     fn the_help_names_the_code_of_each_kind() {
-        for kind in [Kind::Internal, Kind::User, Kind::Config, Kind::Network, Kind::Refused, Kind::TakenOver]
-        {
+        for kind in [
+            Kind::Internal,
+            Kind::User,
+            Kind::Config,
+            Kind::Cloud,
+            Kind::Network,
+            Kind::Refused,
+            Kind::TakenOver,
+        ] {
             assert!(EXIT_CODES.contains(&format!("\n  {}  ", kind.code())), "{kind:?}");
         }
     }

@@ -6,6 +6,7 @@
 mod authority;
 mod cli;
 mod clock;
+mod cloud;
 mod commands;
 mod config;
 mod dns_hook;

@@ -27,10 +27,9 @@ impl Image {
             Arch::X86_64 => "amd64",
         };
         match self {
-            Self::AmazonLinux => Some(format!(
-                "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{}",
-                arch.ec2()
-            )),
+            Self::AmazonLinux => {
+                Some(format!("/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{}", arch.ec2()))
+            }
             Self::Debian => Some(format!("/aws/service/debian/release/13/latest/{debian}")),
             Self::Ubuntu => Some(format!(
                 "/aws/service/canonical/ubuntu/server/24.04/stable/current/{debian}/hvm/ebs-gp3/ami-id"
@@ -66,7 +65,8 @@ impl FromStr for Image {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
-        let is_id = |id: &str| (8..=32).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_id =
+            |id: &str| (8..=32).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_hexdigit());
         match text {
             "al2023" => Ok(Self::AmazonLinux),
             "debian" => Ok(Self::Debian),

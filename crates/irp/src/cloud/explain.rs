@@ -1,0 +1,124 @@
+//! What AWS refused, in sentences for a person: what happened, why, and what to type.
+
+use irp_aws::{Error, Kind as Refusal, Service};
+
+use crate::{
+    environment,
+    error::{Failure, Kind},
+};
+
+/// Explains a failed call. The permission is named where one is missing.
+pub(crate) fn explain(error: &Error) -> Failure {
+    explain_for(error, None)
+}
+
+/// The same for whoever typed `--profile`, which is then part of what to type.
+pub(crate) fn explain_for(error: &Error, profile: Option<&str>) -> Failure {
+    let profile = profile.map(str::to_owned).or_else(environment::aws_profile);
+    let with_profile = profile.map(|profile| format!(" --profile {profile}")).unwrap_or_default();
+    let action = error.action();
+    let failure = match error.kind() {
+        Refusal::Denied => return denied(error),
+        Refusal::NoCredentials => told("irp has no AWS credentials", error)
+            .hint(format!("aws configure sso{with_profile}, then aws sso login{with_profile}"))
+            .hint("or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+        Refusal::ExpiredCredentials => told("the AWS session has expired", error)
+            .hint(format!("aws sso login{with_profile}"))
+            .hint("or, without SSO, fetch new temporary credentials as you did before"),
+        Refusal::BadCredentials => told("AWS does not accept these credentials", error)
+            .hint(format!("aws sts get-caller-identity{with_profile}   tells whether the AWS CLI is luckier"))
+            .hint("the key may be deleted or inactive, or secret and session token belong to another one"),
+        Refusal::ClockSkew { ahead_s } => skewed(error, ahead_s),
+        Refusal::Throttled => told(format!("AWS takes no more calls of {action} at the moment"), error)
+            .hint("try again in a minute; Route 53 takes five calls a second from a whole account"),
+        Refusal::Capacity => told("AWS has no free machine of this type here at the moment", error).hint(
+            "try another --instance-type, another --subnet (that is another availability zone), or later",
+        ),
+        Refusal::Quota => quota(error),
+        Refusal::NotFound => told(format!("AWS knows nothing of what {action} named"), error),
+        Refusal::Exists => told(format!("{action}: it exists already"), error),
+        Refusal::InUse => told(format!("{action}: something else still uses it"), error)
+            .hint("try again when the machine that uses it is gone"),
+        Refusal::Precondition => told(format!("{action}: somebody else was faster"), error).hint("try again"),
+        Refusal::Service => told(format!("AWS failed at {action}"), error).hint(
+            "try again; https://health.aws.amazon.com/health/status shows whether others have the same",
+        ),
+        Refusal::Network => return unreached(error),
+        Refusal::Answer => told(format!("the answer to {action} cannot be read"), error)
+            .hint("is AWS_ENDPOINT_URL set to something that is not AWS?"),
+        _ => invalid(error),
+    };
+    failure
+}
+
+fn told(message: impl Into<String>, error: &Error) -> Failure {
+    Failure::new(Kind::Cloud, message).because(error)
+}
+
+/// Whose word it is that counts: AWS says so at the end of its message.
+fn denied(error: &Error) -> Failure {
+    let permission = error.action().permission();
+    let said = error.message();
+    let has = |words: &str| said.contains(words);
+    if has("service control policy") || has("resource control policy") {
+        return told(format!("your organisation forbids {permission}"), error)
+            .hint("no policy of your own changes that: ask those who run the AWS organisation");
+    }
+    if has("permissions boundary") {
+        return told(
+            format!("the permissions boundary of your user or role does not allow {permission}"),
+            error,
+        )
+        .hint("ask those who set the boundary");
+    }
+    let message = if has("explicit deny") {
+        format!("a policy denies {permission}")
+    } else {
+        format!("the permission {permission} is missing")
+    };
+    told(message, error).hint("irp setup --print policy   shows all that you need, as `user`")
+}
+
+fn skewed(error: &Error, ahead_s: Option<i64>) -> Failure {
+    let message = match ahead_s {
+        Some(0) | None => "the clock of this machine is wrong".to_owned(),
+        Some(ahead) => {
+            let direction = if ahead > 0 { "ahead" } else { "behind" };
+            format!("the clock of this machine is {} s {direction}", ahead.unsigned_abs())
+        }
+    };
+    told(message, error).hint("set it right: timedatectl set-ntp true, or the settings of your system")
+}
+
+fn quota(error: &Error) -> Failure {
+    let failure = told("a quota of the account is used up", error);
+    if error.action().service != Service::Ec2 {
+        return failure;
+    }
+    if error.is("VcpuLimitExceeded") {
+        return failure
+            .hint("ask for more: aws service-quotas request-service-quota-increase --service-code ec2 --quota-code L-1216C47A --desired-value 8")
+            .hint("or end a machine that you do not need: irp ls");
+    }
+    failure.hint("irp gc   removes what earlier launches left")
+}
+
+/// Nobody answered: that is no fault of the account.
+fn unreached(error: &Error) -> Failure {
+    Failure::new(Kind::Network, "AWS is not reached from here")
+        .because(error)
+        .hint("is there a way to the Internet? Behind a proxy, set HTTPS_PROXY")
+}
+
+fn invalid(error: &Error) -> Failure {
+    let failure = told(format!("AWS will not do {}", error.action()), error);
+    match error.code() {
+        Some("VPCIdNotSpecified" | "MissingInput") => failure
+            .hint("this region has no default VPC: name a subnet with --subnet, or make one: aws ec2 create-default-vpc"),
+        Some("OptInRequired" | "PendingVerification") => {
+            failure.hint("AWS has yet to enable this account: its message tells how")
+        }
+        Some("Unsupported") => failure.hint("that type is not offered there: try another --instance-type or --subnet"),
+        _ => failure,
+    }
+}

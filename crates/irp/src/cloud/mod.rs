@@ -1,0 +1,9 @@
+//! The user's AWS account, as far as the commands on the PC use it: who is calling, what is there, what went wrong.
+//!
+//! There is no state file: the account is the state, and everything of irp in it is found by its tags.
+
+#![allow(dead_code, reason = "the commands that use all of it land one after another")]
+
+pub(crate) mod account;
+pub(crate) mod explain;
+pub(crate) mod zone;

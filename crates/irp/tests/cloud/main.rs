@@ -1,0 +1,5 @@
+//! The commands that use an AWS account, as people run them, against a real moto server; looked at with the AWS CLI.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod stage;
