@@ -10,13 +10,17 @@
 //! - [`program`]: what a program file needs of a machine;
 //! - [`ending`]: why a machine is gone;
 //! - [`tags`]: by what everything of irp is found in the account;
+//! - [`policy`]: what machines and people may do in the account;
+//! - [`setup`]: what an account needs once for a public name;
 //! - [`price`]: what a machine costs, from a dated table.
 
 pub mod ending;
 pub mod plan;
+pub mod policy;
 pub mod price;
 pub mod program;
 pub mod settings;
+pub mod setup;
 pub mod tags;
 pub mod user_data;
 pub mod values;

@@ -4,6 +4,7 @@
 //! wrong with them at once, so that a person mends a file in one go.
 
 mod key;
+mod shown;
 mod source;
 mod warning;
 
