@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, sync::Arc, time::Du
 use http::{HeaderValue, uri::Authority};
 use irp_wire::{key::Signer, name::Hostname, policy::Policies};
 
-use crate::{ProxySettings, Roots, Upstream, UpstreamTrust};
+use crate::{ProxySettings, Roots, Upstream, UpstreamTrust, pipe::Carrier};
 
 /// How many lanes a client holds open unless told otherwise. Half of that loses their gain at 32 visitors.
 pub const LANES_MAX: u16 = 32;
@@ -26,6 +26,8 @@ pub struct ClientConfig {
     pub port: u16,
     /// Dial this address instead of what the name resolves to.
     pub connect_to: Option<SocketAddr>,
+    /// Connect through a program, whatever the name resolves to; there are no lanes then.
+    pub carrier: Option<Arc<dyn Carrier>>,
     /// The names to claim: 1 to [`irp_wire::hello::NAMES_MAX`].
     pub names: Vec<Hostname>,
     /// Signs for the person.
@@ -61,6 +63,8 @@ pub struct Timeouts {
     pub edge_connect: Duration,
     /// The TLS handshake with the edge, and a proxy's answer.
     pub edge_handshake: Duration,
+    /// The TLS handshake through a program, which makes its own connection first.
+    pub carried_handshake: Duration,
     /// The upstream's TCP connection, with TLS where it has it.
     pub upstream_connect: Duration,
     /// From the end of a request to the head of the upstream's answer.
@@ -74,6 +78,7 @@ impl Default for Timeouts {
         Self {
             edge_connect: Duration::from_secs(3),
             edge_handshake: Duration::from_secs(5),
+            carried_handshake: Duration::from_secs(30),
             upstream_connect: Duration::from_secs(5),
             upstream_head: Duration::from_secs(120),
             drain: DRAIN_TIMEOUT,

@@ -1,13 +1,14 @@
 //! From a name to a TLS 1.3 connection with the edge, ready for the hello.
 
 mod addresses;
+pub(crate) mod link;
 pub(crate) mod proxy;
 pub(crate) mod tls;
 
 use std::{
     io,
     net::SocketAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -16,20 +17,31 @@ use irp_wire::{
     hello::HelloError,
     name::Hostname,
     proof::{ChannelBinding, EXPORTER_LABEL},
+    tasks::Tasks,
 };
 use rustls_pki_types::ServerName;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 pub(crate) use self::addresses::{connect_any, resolve};
 use self::{
+    link::Link,
     proxy::{Proxy, ProxyRefusal},
     tls::{EdgeTls, Interception},
 };
-use crate::{ClientConfig, RootsError, backoff::Fault, config::Timeouts, known_edges::KnownEdgesError};
+use crate::{
+    ClientConfig, RootsError,
+    backoff::Fault,
+    config::Timeouts,
+    known_edges::KnownEdgesError,
+    pipe::{Carrier, CarrierError, Opening, Pipe},
+};
 
 /// How long a name may take to resolve before the address of last time is taken instead.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a [`Carrier`] may take to prepare its program: it makes calls to AWS, which repeat what is throttled.
+const PREPARE_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// Why there is no connection with the edge.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +72,9 @@ pub enum DialError {
         /// Why.
         source: ProxyRefusal,
     },
+    /// The program that is to carry the connection cannot.
+    #[error(transparent)]
+    Carrier(#[from] CarrierError),
     /// The connection broke, or stayed silent, before it was ready.
     #[error("the connection to {host} broke in the TLS handshake")]
     Handshake {
@@ -96,6 +111,7 @@ impl DialError {
             Self::Resolve { .. } | Self::Connect { .. } | Self::Handshake { .. } => false,
             Self::Proxy { source, .. } => source.needs_a_person() && !connected_before,
             Self::Intercepted(_) => !connected_before,
+            Self::Carrier(error) => error.is_lasting() && !connected_before,
             Self::Identity(_) => true,
             Self::Hello(error) => match error {
                 HelloError::Io(_) => false,
@@ -109,11 +125,12 @@ impl DialError {
 
 /// A TLS connection with the edge.
 pub(crate) struct Dialled {
-    pub io: TlsStream<TcpStream>,
+    pub io: TlsStream<Link>,
     pub binding: ChannelBinding,
-    /// The edge's address, or the proxy's.
-    pub peer: SocketAddr,
-    pub rtt: Duration,
+    /// The edge's address, or the proxy's; none behind a program.
+    pub peer: Option<SocketAddr>,
+    /// One round trip, where a TCP handshake of our own measured it.
+    pub rtt: Option<Duration>,
     pub via: String,
 }
 
@@ -123,6 +140,9 @@ pub(crate) struct Dialer {
     port: u16,
     connect_to: Option<SocketAddr>,
     proxy: Option<Proxy>,
+    carrier: Option<Arc<dyn Carrier>>,
+    /// Owns the programs that carry connections.
+    tasks: Tasks,
     tls: EdgeTls,
     timeouts: Timeouts,
     /// What the name resolved to last time: name servers are often the last to come back with a network.
@@ -130,13 +150,15 @@ pub(crate) struct Dialer {
 }
 
 impl Dialer {
-    pub(crate) fn new(config: &ClientConfig) -> Result<Self, RootsError> {
+    pub(crate) fn new(config: &ClientConfig, tasks: Tasks) -> Result<Self, RootsError> {
         let proxy = config.proxy.for_host(&config.host, config.port).cloned();
         Ok(Self {
             host: config.host.clone(),
             port: config.port,
             connect_to: config.connect_to,
             proxy: if config.connect_to.is_some() { None } else { proxy },
+            carrier: config.carrier.clone(),
+            tasks,
             tls: EdgeTls::new(&config.roots)?,
             timeouts: config.timeouts,
             last: Mutex::default(),
@@ -144,6 +166,9 @@ impl Dialer {
     }
 
     pub(crate) fn target(&self) -> String {
+        if let Some(carrier) = &self.carrier {
+            return format!("{} through {}", self.host, carrier.way());
+        }
         match (&self.proxy, self.connect_to) {
             (Some(proxy), _) => format!("{}:{} through {proxy}", self.host, self.port),
             (None, Some(address)) => format!("{}:{} at {address}", self.host, self.port),
@@ -153,13 +178,19 @@ impl Dialer {
 
     /// Dials for a new session.
     pub(crate) async fn dial(&self) -> Result<Dialled, DialError> {
+        if let Some(carrier) = &self.carrier {
+            return self.dial_through(carrier.as_ref()).await;
+        }
         let addresses = self.addresses().await?;
         self.dial_at(addresses).await
     }
 
     /// Dials for a lane, at the address where its session is.
-    pub(crate) async fn dial_again(&self, peer: SocketAddr) -> Result<Dialled, DialError> {
-        self.dial_at(vec![peer]).await
+    pub(crate) async fn dial_again(&self, peer: Option<SocketAddr>) -> Result<Dialled, DialError> {
+        match peer {
+            Some(peer) => self.dial_at(vec![peer]).await,
+            None => self.dial().await,
+        }
     }
 
     async fn dial_at(&self, addresses: Vec<SocketAddr>) -> Result<Dialled, DialError> {
@@ -181,18 +212,37 @@ impl Dialer {
             })?;
             via = format!("proxy {proxy}");
         }
-        let (io, binding) = self.handshake(tcp).await?;
-        Ok(Dialled { io, binding, peer, rtt, via })
+        let (io, binding) = self.handshake(Link::Tcp(tcp), self.timeouts.edge_handshake).await?;
+        Ok(Dialled { io, binding, peer: Some(peer), rtt: Some(rtt), via })
     }
 
-    async fn handshake(&self, tcp: TcpStream) -> Result<(TlsStream<TcpStream>, ChannelBinding), DialError> {
+    /// Dials through a program of its own for this connection.
+    async fn dial_through(&self, carrier: &dyn Carrier) -> Result<Dialled, DialError> {
+        let via = carrier.way();
+        let carried = timeout(PREPARE_TIMEOUT, carrier.prepare()).await;
+        let carried = carried.unwrap_or_else(|_| {
+            Err(CarrierError::passing(format!("{via}: nothing within {} s", PREPARE_TIMEOUT.as_secs())))
+        })?;
+        let pipe = Pipe::start(carried, Opening::Tls, &self.tasks).map_err(|error| {
+            CarrierError::lasting(format!("the program for {via} cannot be started")).because(error)
+        })?;
+        let (io, binding) =
+            self.handshake(Link::Pipe(Box::new(pipe)), self.timeouts.carried_handshake).await?;
+        Ok(Dialled { io, binding, peer: None, rtt: None, via })
+    }
+
+    async fn handshake(
+        &self,
+        link: Link,
+        limit: Duration,
+    ) -> Result<(TlsStream<Link>, ChannelBinding), DialError> {
         let host = self.host.to_string();
         let name = ServerName::try_from(host.clone()).map_err(|error| DialError::Handshake {
             host: host.clone(),
             source: io::Error::new(io::ErrorKind::InvalidInput, error),
         })?;
         let connector = TlsConnector::from(self.tls.config());
-        let done = timeout(self.timeouts.edge_handshake, connector.connect(name, tcp)).await;
+        let done = timeout(limit, connector.connect(name, link)).await;
         let done = done.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         let io = done.map_err(|error| match self.tls.interception(&host, &error) {
             Some(interception) => interception.into(),

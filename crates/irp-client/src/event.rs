@@ -40,10 +40,10 @@ pub enum Event {
     Connected {
         /// The public URLs, in the order of the names.
         urls: Vec<String>,
-        /// How the edge was reached: `direct 203.0.113.7:443` or `proxy …`.
+        /// How the edge was reached: `direct 203.0.113.7:443`, `proxy …` or what [`crate::pipe::Carrier::way`] says.
         via: String,
-        /// The time of one round trip, as the TCP handshake measured it.
-        rtt: Duration,
+        /// The time of one round trip, as the TCP handshake measured it; none through a program.
+        rtt: Option<Duration>,
         /// How many lanes may be opened.
         lanes_max: u16,
         /// Whether it is the first time in this run.

@@ -64,15 +64,19 @@ pub enum RunError {
 ///
 /// See [`RunError`]. Failures that may pass are told as events and retried for ever.
 pub async fn run(
-    config: ClientConfig,
+    mut config: ClientConfig,
     events: EventSink,
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
+    if config.carrier.is_some() {
+        // Each lane would be a session of its own, with a program of its own, and take seconds to come.
+        config.lanes_max = 0;
+    }
     let tasks = Tasks::new();
     let _end_all = tasks.end_on_drop();
     let drain = config.timeouts.drain;
     let life = Life {
-        dialer: Arc::new(Dialer::new(&config)?),
+        dialer: Arc::new(Dialer::new(&config, tasks.clone())?),
         forwarder: Arc::new(Forwarder::new(&config, tasks.clone())?),
         instance: u64::from_le_bytes(random_bytes()),
         connected_before: false,
@@ -219,8 +223,10 @@ impl Life {
             edge_agent: welcome.terms.agent,
         });
         self.connected_before = true;
-        self.peer = Some(dialled.peer);
-        self.forwarder.connector().edge_is_at(dialled.peer);
+        self.peer = dialled.peer;
+        if let Some(peer) = dialled.peer {
+            self.forwarder.connector().edge_is_at(peer);
+        }
         let parts = session::Parts {
             io: dialled.io,
             peer: dialled.peer,
@@ -244,7 +250,7 @@ impl Life {
         weather: &mut Weather,
         shutdown: &CancellationToken,
     ) -> Result<Turn, RunError> {
-        weather.look_towards(Some(session.peer));
+        weather.look_towards(session.peer);
         loop {
             let peer = session.peer;
             let change = tokio::select! {
@@ -254,7 +260,7 @@ impl Life {
                     return Ok(Turn::Leave);
                 }
                 end = session.ended() => return self.over(end, session.since),
-                change = weather.changed(Some(peer)) => change,
+                change = weather.changed(peer) => change,
             };
             if change == Change::Back {
                 // The link may have lived through it; if not, its pings tell within seconds.
@@ -294,7 +300,7 @@ impl Life {
             match attempted {
                 Ok((dialled, welcome)) => {
                     let new = self.begin(dialled, welcome);
-                    weather.look_towards(Some(new.peer));
+                    weather.look_towards(new.peer);
                     return Renewed::By(new);
                 }
                 Err(error) => tracing::debug!(%error, "the link could not be renewed"),
@@ -336,7 +342,7 @@ enum Renewed {
 }
 
 /// Waits, but not through a change of weather.
-async fn pause(wait: Duration, weather: &mut Weather, edge: Option<SocketAddr>) {
+pub(crate) async fn pause(wait: Duration, weather: &mut Weather, edge: Option<SocketAddr>) {
     let until = Instant::now() + wait;
     tokio::select! {
         biased;
@@ -345,7 +351,8 @@ async fn pause(wait: Duration, weather: &mut Weather, edge: Option<SocketAddr>) 
     }
 }
 
-fn with_causes(error: &dyn Error) -> String {
+/// An error with all that led to it, in one line.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
     let mut told = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -23,7 +23,6 @@ use irp_wire::{
     tasks::Tasks,
 };
 use tokio::{
-    net::TcpStream,
     sync::oneshot,
     time::{Instant, sleep, sleep_until, timeout},
 };
@@ -36,7 +35,7 @@ use self::{
 };
 use crate::{
     Event, EventSink,
-    dial::Dialer,
+    dial::{Dialer, link::Link},
     serve::{ControlEnds, Forwarder, Service},
 };
 
@@ -82,8 +81,8 @@ pub(crate) enum End {
 
 /// What a session is made of.
 pub(crate) struct Parts {
-    pub io: TlsStream<TcpStream>,
-    pub peer: SocketAddr,
+    pub io: TlsStream<Link>,
+    pub peer: Option<SocketAddr>,
     pub credentials: Credentials,
     pub dialer: Arc<Dialer>,
     pub forwarder: Arc<Forwarder>,
@@ -100,7 +99,7 @@ pub(crate) struct Session {
     retire: CancellationToken,
     in_flight: TaskTracker,
     pub since: Instant,
-    pub peer: SocketAddr,
+    pub peer: Option<SocketAddr>,
 }
 
 impl Session {

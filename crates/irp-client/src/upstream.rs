@@ -62,6 +62,15 @@ impl Upstream {
         Self { scheme: Scheme::Http, place: Place::Tcp { host: "localhost".into(), port } }
     }
 
+    /// Its host and port where it is plain HTTP on a port: all that a forward of ssh can lead to.
+    #[must_use]
+    pub fn forwardable(&self) -> Option<(&str, u16)> {
+        match (&self.place, self.scheme) {
+            (Place::Tcp { host, port }, Scheme::Http) => Some((host, *port)),
+            _ => None,
+        }
+    }
+
     /// The `Host` under which it knows itself.
     pub(crate) fn own_host(&self) -> HeaderValue {
         let text = match &self.place {
@@ -198,6 +207,19 @@ mod tests {
             ("unix:run/app.sock", Error::Path("unix:run/app.sock".into())),
         ] {
             assert_eq!(text.parse::<Upstream>(), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn ssh_can_forward_to_plain_http_on_a_port_alone() {
+        let target = |text: &str| {
+            let upstream: Upstream = text.parse().unwrap();
+            upstream.forwardable().map(|(host, port)| format!("{host}:{port}"))
+        };
+        assert_eq!(target("3000"), Some("localhost:3000".into()));
+        assert_eq!(target("http://[::1]:80"), Some("[::1]:80".into()));
+        for text in ["https://app.test", "h2c://app.test:1", "unix:/run/app.sock"] {
+            assert_eq!(target(text), None, "{text}");
         }
     }
 

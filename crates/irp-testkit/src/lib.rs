@@ -7,7 +7,7 @@
 //! - [`authority`]: a certificate authority for both;
 //! - [`acme`], [`dns`], [`openssh`]: programs of others that the edge talks to;
 //! - [`imds`]: the metadata service of a machine in EC2;
-//! - [`moto`], [`scripted`]: AWS as far as its stand-in goes, and what lies beyond;
+//! - [`moto`], [`scripted`], [`session_manager`]: AWS as far as its stand-ins go, and what lies beyond;
 //! - [`process`], [`python`], [`port`], [`descriptors`], [`memory`], [`patience`]: running them, making room, weighing,
 //!   waiting.
 
@@ -28,4 +28,5 @@ pub mod port;
 pub mod process;
 pub mod python;
 pub mod scripted;
+pub mod session_manager;
 pub mod visitor;

@@ -116,6 +116,12 @@ impl Sshd {
         self.port
     }
 
+    /// The line of its public host key.
+    #[must_use]
+    pub fn host_key(&self) -> &str {
+        &self.host_key.public
+    }
+
     /// The process id of the listening sshd.
     #[must_use]
     pub fn pid(&self) -> u32 {

@@ -25,7 +25,8 @@ pub struct ProxySettings {
 
 impl ProxySettings {
     /// The proxy to use for an edge. Loopback names are always reached directly.
-    pub(crate) fn for_host(&self, host: &Hostname, port: u16) -> Option<&Proxy> {
+    #[must_use]
+    pub fn for_host(&self, host: &Hostname, port: u16) -> Option<&Proxy> {
         self.https.as_ref().filter(|_| !host.is_localhost() && !self.except.covers(host.as_str(), port))
     }
 }

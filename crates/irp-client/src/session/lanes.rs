@@ -19,13 +19,13 @@ use irp_wire::{
     seldom::Seldom,
     tasks::Tasks,
 };
-use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::control::ControlSender;
 use crate::{
-    dial::{DialError, Dialer},
+    dial::{DialError, Dialer, link::Link},
     serve::Service,
 };
 
@@ -39,7 +39,8 @@ const BUFFER: usize = 64 * 1024;
 /// What lanes share with their session.
 pub(super) struct Session {
     pub dialer: Arc<Dialer>,
-    pub peer: SocketAddr,
+    /// Where the session is; none behind a program, which has no lanes.
+    pub peer: Option<SocketAddr>,
     pub credentials: Credentials,
     pub service: Arc<Service>,
     pub to_edge: ControlSender,
@@ -102,7 +103,7 @@ impl Lanes {
 }
 
 impl Session {
-    async fn dial(&self) -> Result<TlsStream<TcpStream>, DialError> {
+    async fn dial(&self) -> Result<TlsStream<Link>, DialError> {
         let mut dialled = self.dialer.dial_again(self.peer).await?;
         let opening = open_lane(&mut dialled.io, &dialled.binding, &self.credentials);
         let opened = timeout(HELLO_TIMEOUT, opening).await;
@@ -111,7 +112,7 @@ impl Session {
     }
 }
 
-async fn serve(io: TlsStream<TcpStream>, service: Arc<Service>, close: CancellationToken) {
+async fn serve(io: TlsStream<Link>, service: Arc<Service>, close: CancellationToken) {
     let handler = service_fn(move |request| service.clone().answer(request));
     let connection = http1::Builder::new()
         // The edge cancels a request by closing its lane, so the end of input means that nobody waits.

@@ -273,6 +273,7 @@ impl Setup {
             host: HOST.parse().unwrap(),
             port: edge.address().port(),
             connect_to: Some(edge.address()),
+            carrier: None,
             names: vec![HOST.parse().unwrap()],
             signer: Arc::new(SecretKey::generate().unwrap()),
             roots: Roots::Only(edge.authority.pem_file().to_owned()),

@@ -5,6 +5,8 @@ mod edge;
 mod keys;
 mod lanes;
 mod life;
+mod pipe;
 mod serving;
+mod ssh;
 mod trust;
 mod upstreams;

@@ -30,6 +30,7 @@ pub(super) async fn run(flags: Connect, environment: &Environment, ui: &Ui) -> R
         host: flags.edge.host,
         port: flags.edge.port,
         connect_to: flags.connect_to,
+        carrier: None,
         names,
         signer,
         roots: flags.cacert.map_or(Roots::System, Roots::SystemAnd),

@@ -145,7 +145,11 @@ fn explain(error: &RunError, public_key: &str) -> Failure {
                 DialError::Hello(HelloError::Sign(_)) => Kind::Config,
                 _ => Kind::Network,
             };
-            with(kind).because(source.as_ref())
+            let failure = with(kind).because(source.as_ref());
+            match source.as_ref() {
+                DialError::Carrier(error) => error.hints().iter().fold(failure, Failure::hint),
+                _ => failure,
+            }
         }
         RunError::Roots(source) => with(Kind::Config).because(source),
     }

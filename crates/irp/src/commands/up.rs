@@ -76,6 +76,7 @@ pub(super) async fn run(flags: Up, environment: &Environment, ui: &Ui) -> Result
         host: place.name.clone(),
         port: address.port(),
         connect_to: Some(address),
+        carrier: None,
         names: vec![place.name.clone()],
         signer: Arc::new(key),
         roots: Roots::Only(ca.clone()),

@@ -131,6 +131,7 @@ impl Stage {
             host: NAME.parse().unwrap(),
             port: self.address.port(),
             connect_to: Some(self.address),
+            carrier: None,
             names: vec![NAME.parse().unwrap()],
             signer: Arc::clone(&self.key) as _,
             roots: Roots::Only(self.ca.clone()),

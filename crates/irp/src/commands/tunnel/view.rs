@@ -116,7 +116,7 @@ impl View {
         &mut self,
         urls: &[String],
         via: &str,
-        rtt: Duration,
+        rtt: Option<Duration>,
         idle_after: Option<Duration>,
         agent: &str,
     ) {
@@ -125,7 +125,7 @@ impl View {
             &json!({
                 "urls": urls,
                 "via": via,
-                "rtt_us": u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX),
+                "rtt_us": rtt.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
                 "idle_after_s": idle_after.map(|after| after.as_secs()),
                 "edge": agent,
             }),
@@ -133,10 +133,14 @@ impl View {
         self.last_failure.clear();
         let away = self.lost_at.take();
         if let Some(step) = self.connecting.take() {
-            let rtt = if rtt < Duration::from_millis(1) { "under 1 ms".into() } else { clock::words(rtt) };
+            let rtt = match rtt {
+                None => String::new(),
+                Some(rtt) if rtt < Duration::from_millis(1) => ", under 1 ms".into(),
+                Some(rtt) => format!(", {}", clock::words(rtt)),
+            };
             let back =
                 away.map_or(String::new(), |at| format!(", back after {}", clock::words(at.elapsed())));
-            step.done(&format!("{via}, {rtt}{back}"));
+            step.done(&format!("{via}{rtt}{back}"));
         }
         if away.is_some() {
             return;
