@@ -28,6 +28,8 @@ const PROGRAMS: &[Program] = &[
     Program { name: "install", package: "coreutils" },
     Program { name: "ip", package: "iproute2" },
     Program { name: "kill", package: "procps" },
+    Program { name: "node", package: "nodejs" },
+    Program { name: "npm", package: "npm" },
     Program { name: "openssl", package: "openssl" },
     Program { name: "pebble", package: "pebble" },
     Program { name: "python3", package: "python3" },

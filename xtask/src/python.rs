@@ -1,11 +1,22 @@
-//! What tests need of PyPI: moto, a stand-in for AWS, and the AWS CLI, in a folder of their own.
+//! What tests need of PyPI: moto, a stand-in for AWS, the AWS CLI, and the libraries of webhook providers, in a folder
+//! of their own.
 
 use std::{fs, path::PathBuf, process::Command};
 
 use crate::{peers, succeed, workspace};
 
 /// Exactly these versions, so that a run tomorrow is the same as today's.
-const PACKAGES: &[&str] = &["moto[server]==5.2.5", "awscli==1.46.3"];
+const PACKAGES: &[&str] = &[
+    "moto[server]==5.2.5",
+    "awscli==1.46.3",
+    "line-bot-sdk==3.27.0",
+    "PyNaCl==1.6.2",
+    "slack_sdk==3.47.0",
+    "standardwebhooks==1.1.0",
+    "stripe==16.1.0",
+    "svix==2.9.1",
+    "twilio==9.13.0",
+];
 
 /// The package of Debian and Ubuntu that makes such folders.
 const VENV: &str = "python3-venv";

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::{cargo, fuzz, number, peers, python, stage, succeed};
+use crate::{cargo, fuzz, node, number, peers, python, stage, succeed};
 
 /// How long each fuzz target runs as part of the tests: enough to run over its seeds and some way beyond.
 const FUZZ_SECONDS: u64 = 10;
@@ -46,6 +46,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     stage("the programs that the tests talk to");
     peers::provide(options.install)?;
     python::provide(options.install)?;
+    node::provide(options.install)?;
 
     let mut failed = Vec::new();
     let since = Instant::now();

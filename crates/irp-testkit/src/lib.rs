@@ -21,6 +21,7 @@ pub mod dns;
 pub mod imds;
 pub mod memory;
 pub mod moto;
+pub mod node;
 pub mod openssh;
 pub mod origin;
 pub mod patience;

@@ -12,12 +12,27 @@ const INTERPRETER: &str = "target/peers/python/bin/python";
 ///
 /// When nothing is installed; the message says what installs it.
 pub fn module(name: &str) -> io::Result<Command> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(INTERPRETER);
-    if !path.is_file() {
-        let message = format!("{name}: there is no {INTERPRETER}; run `cargo xtask test`, which installs it");
-        return Err(io::Error::new(io::ErrorKind::NotFound, message));
-    }
-    let mut command = Command::new(path);
+    let mut command = interpreter()?;
     command.args(["-m", name]);
     Ok(command)
+}
+
+/// The command that runs a script, which finds the packages.
+///
+/// # Errors
+///
+/// When nothing is installed; the message says what installs it.
+pub fn script(path: &Path) -> io::Result<Command> {
+    let mut command = interpreter()?;
+    command.arg(path);
+    Ok(command)
+}
+
+fn interpreter() -> io::Result<Command> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(INTERPRETER);
+    if !path.is_file() {
+        let message = format!("there is no {INTERPRETER}; run `cargo xtask test`, which installs it");
+        return Err(io::Error::new(io::ErrorKind::NotFound, message));
+    }
+    Ok(Command::new(path))
 }

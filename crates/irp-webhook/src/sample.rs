@@ -114,15 +114,27 @@ fn slack(event: &str, second: u64, id: &str) -> Sample {
         "url_verification" => Sample::json(&json!({ "type": event, "token": "irp", "challenge": id })),
         "block_actions" | "view_submission" | "view_closed" | "shortcut" | "message_action"
         | "block_suggestion" => {
-            let payload = json!({
+            let mut payload = json!({
                 "type": event,
                 "team": { "id": team },
                 "user": { "id": user, "team_id": team },
                 "trigger_id": id,
-                "callback_id": "irp",
-                "actions": [{ "type": "button", "action_id": "irp", "block_id": "irp", "value": "sample" }],
-                "view": { "id": "V0000000000", "type": "modal", "callback_id": "irp", "state": { "values": {} } }
             });
+            // Frameworks tell the types apart by what else is there.
+            let own = match event {
+                "block_actions" => json!({
+                    "actions": [{ "type": "button", "action_id": "irp", "block_id": "irp", "value": "sample" }]
+                }),
+                "block_suggestion" => json!({ "action_id": "irp", "block_id": "irp", "value": "sample" }),
+                "view_submission" | "view_closed" => json!({
+                    "view": { "id": "V0000000000", "type": "modal", "callback_id": "irp", "state": { "values": {} } }
+                }),
+                "message_action" => json!({ "callback_id": "irp", "message": { "text": "a sample of irp" } }),
+                _ => json!({ "callback_id": "irp" }),
+            };
+            if let (Some(payload), Value::Object(own)) = (payload.as_object_mut(), own) {
+                payload.extend(own);
+            }
             Sample::form(&[("payload", &payload.to_string())])
         }
         _ => Sample::json(&json!({

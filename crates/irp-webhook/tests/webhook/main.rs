@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod case;
+mod documents;
 mod handshakes;
 mod offline;
 mod property;

@@ -9,6 +9,7 @@ mod edge;
 mod ending;
 mod identity;
 mod killed;
+mod libraries;
 mod program;
 mod proxy;
 mod readme;

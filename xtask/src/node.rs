@@ -1,0 +1,49 @@
+//! What tests need of npm: Slack's framework for bots, in a folder of its own.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use crate::{succeed, workspace};
+
+/// Exactly these versions, so that a run tomorrow is the same as today's.
+const PACKAGES: &[&str] = &["@slack/bolt@5.1.0"];
+
+/// Sees to it that the packages are there. Nothing is done when they are.
+pub(crate) fn provide(install: bool) -> Result<(), String> {
+    let folder = folder();
+    let stamp = folder.join("installed");
+    let wanted = PACKAGES.join("\n");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        println!("the packages from npm are installed");
+        return Ok(());
+    }
+    if !install {
+        let by_hand = format!("npm install --prefix target/peers/node {}", PACKAGES.join(" "));
+        return Err(format!("install what is missing from npm:\n\n    {by_hand}\n"));
+    }
+    println!("installing from npm: {}", PACKAGES.join(" "));
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", "--prefix"]);
+    succeed(npm.arg(&folder).args(PACKAGES))?;
+    fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))
+}
+
+/// The tests look here too: `irp_testkit::node`.
+fn folder() -> PathBuf {
+    workspace().join("target/peers/node")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_pinned_and_tests_look_where_they_are() {
+        assert!(
+            PACKAGES.iter().all(|package| package.rsplit_once('@').is_some_and(|(name, _)| !name.is_empty()))
+        );
+        let looked = workspace().join("crates/irp-testkit/src/node.rs");
+        assert!(fs::read_to_string(looked).unwrap().contains("\"target/peers/node/node_modules\""));
+        assert!(folder().ends_with("target/peers/node"));
+    }
+}
