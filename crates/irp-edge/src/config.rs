@@ -5,11 +5,13 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use irp_wire::name::Hostname;
 
 use crate::{
-    certs::{AcmeConfig, HttpTokens, LocalCa, Names},
-    http::{access::Access, limits::Limits, webhook::Policies},
+    certs::{AcmeConfig, HttpTokens, LocalCa, Names, Store},
+    enrolment::Enrolment,
+    http::{HostKeys, access::Access, limits::Limits, webhook::Policies},
     idle::IdleAfter,
     keys::Keys,
-    power::Power,
+    notices::Notices,
+    power::{Power, Presence},
     tunnels::{
         native,
         sshd::{Owner, SshdWayConfig, UpstreamPort},
@@ -49,6 +51,27 @@ pub struct EdgeConfig {
     /// How long requests may go on after the edge was asked to stop; see [`DRAIN`].
     pub drain: Duration,
 }
+
+/// What the machine around an edge gives it; the default is a machine that gives nothing.
+#[derive(Debug, Default)]
+pub struct Machine {
+    /// Where identity, certificates and accounts are kept; the folder for state if there is nothing else.
+    pub store: Option<Arc<dyn Store>>,
+    /// A file that is written at the start and, while sessions are connected, every [`RENEWED_EVERY`]: a timer of the
+    /// machine that ends it otherwise watches the file, so that an edge which hangs does not run for ever.
+    pub renew: Option<PathBuf>,
+    /// How the machine is found, which is taken away before the idle timer powers it off.
+    pub presence: Option<Arc<dyn Presence>>,
+    /// Who may connect beyond the configured keys.
+    pub enrolment: Option<Enrolment>,
+    /// The public keys of the machine's sshd.
+    pub host_keys: HostKeys,
+    /// What everybody is told who is connected.
+    pub notices: Notices,
+}
+
+/// How often the file of [`Machine::renew`] is written: the timer behind it counts in hours.
+pub const RENEWED_EVERY: Duration = Duration::from_secs(45);
 
 /// One name that the edge serves.
 #[derive(Debug, Clone)]

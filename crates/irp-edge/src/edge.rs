@@ -17,10 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     certs::{
-        Certificates, Clock as WallClock, FileStore, Identity, Keeper, SystemClock, file_store,
+        Certificates, Clock as WallClock, FileStore, Identity, Keeper, Store, SystemClock, file_store,
         http::RootsError, identity::IdentityError,
     },
-    config::{CertificateSource, EdgeConfig},
+    config::{CertificateSource, EdgeConfig, Machine},
     connection::{HANDSHAKES_MAX, Reception},
     http::{Service, route::Route},
     idle::{self, Activity, BootClock, Clock as _, Countdown, IdleTimer, Outcome},
@@ -28,6 +28,7 @@ use crate::{
     listen,
     redirect::Redirect,
     registry::Registry,
+    renewal,
     report::Reports,
     ssh_way::{self, RunningSshWay, SshWayError},
     tls::Configs,
@@ -48,6 +49,7 @@ pub struct Edge {
     ssh: Option<RunningSshWay>,
     key_list: KeyList,
     new_keys: watch::Receiver<Keys>,
+    machine: Machine,
 }
 
 /// Why an edge cannot start.
@@ -111,8 +113,24 @@ impl Edge {
     /// # Errors
     ///
     /// See [`BindError`].
-    pub async fn bind(mut config: EdgeConfig, certificates: Arc<Certificates>) -> Result<Self, BindError> {
-        let store = Arc::new(FileStore::open(&config.state)?);
+    pub async fn bind(config: EdgeConfig, certificates: Arc<Certificates>) -> Result<Self, BindError> {
+        Self::bind_on(config, certificates, Machine::default()).await
+    }
+
+    /// The same on a machine that gives more than a folder.
+    ///
+    /// # Errors
+    ///
+    /// See [`BindError`].
+    pub async fn bind_on(
+        mut config: EdgeConfig,
+        certificates: Arc<Certificates>,
+        mut machine: Machine,
+    ) -> Result<Self, BindError> {
+        let store: Arc<dyn Store> = match machine.store.take() {
+            Some(store) => store,
+            None => Arc::new(FileStore::open(&config.state)?),
+        };
         let identity = Identity::open_or_create(store.as_ref()).await?;
         let identity = SecretKey::from_seed(identity.seed().expose_secret())?;
         let listeners = bind_all(&config.listen)?;
@@ -142,6 +160,7 @@ impl Edge {
             ssh,
             key_list,
             new_keys,
+            machine,
         })
     }
 
@@ -184,8 +203,18 @@ impl Edge {
     /// See [`RunError`].
     pub async fn run(self, shutdown: CancellationToken) -> Result<Ended, RunError> {
         let public_port = self.public_port();
-        let Self { config, listeners, http_listeners, identity, certificates, keeper, ssh, new_keys, .. } =
-            self;
+        let Self {
+            config,
+            listeners,
+            http_listeners,
+            identity,
+            certificates,
+            keeper,
+            ssh,
+            new_keys,
+            machine,
+            ..
+        } = self;
         let (visitors, tunnels, keepers) = (Tasks::new(), Tasks::new(), Tasks::new());
 
         let clock = BootClock;
@@ -206,12 +235,15 @@ impl Edge {
             mark(),
             visitors.clone(),
             Some(Reports::new(Arc::clone(&registry)) as _),
-        );
+        )
+        .with_host_keys(machine.host_keys);
         let door = Arc::new(Door {
             identity,
             registry: Arc::clone(&registry),
             activity: activity.clone(),
-            countdown: left,
+            countdown: left.clone(),
+            enrolment: machine.enrolment,
+            notices: machine.notices,
             idle_after: config.idle_after,
             public_port,
             settings: config.sessions,
@@ -244,6 +276,9 @@ impl Edge {
                 None
             }
         };
+        if let Some(file) = machine.renew {
+            keepers.spawn(renewal::renew(file, left, keepers.token().clone()));
+        }
         let ssh = ssh.map(|way| Arc::new(way.start(&registry, &activity, &keepers)));
 
         let reception = Reception {
@@ -264,7 +299,7 @@ impl Edge {
         }
         drop(reception);
 
-        let outcome = idle::run(timer, activity, config.power, countdown, shutdown).await;
+        let outcome = idle::run(timer, activity, config.power, machine.presence, countdown, shutdown).await;
         let (ended, reason, text) = match outcome {
             Outcome::Idle => {
                 (Ended::Idle, GoodbyeReason::MachineEnds, "nobody was connected for the idle time")

@@ -18,20 +18,43 @@ pub struct Grant {
     pub comment: String,
 }
 
+/// So many keys can be enrolled; who may push keys to a machine could push without end.
+const ENROLLED_MAX: usize = 256;
+
 /// The keys that an edge knows.
 #[derive(Clone, Debug, Default)]
 pub struct Keys {
     grants: Vec<Grant>,
+    /// Those that the configuration does not name.
+    enrolled: Vec<Grant>,
 }
 
 impl Keys {
     /// The keys with their grants; several grants of one key add up.
     #[must_use]
     pub fn new(grants: Vec<Grant>) -> Self {
-        Self { grants }
+        Self { grants, enrolled: Vec::new() }
     }
 
-    /// All grants, as they were given.
+    /// Takes in a key that the configuration does not name.
+    pub(crate) fn enrol(&mut self, grant: Grant) {
+        self.enrolled.retain(|known| known.key != grant.key);
+        if self.enrolled.len() >= ENROLLED_MAX {
+            self.enrolled.remove(0);
+        }
+        self.enrolled.push(grant);
+    }
+
+    /// With the keys that were enrolled with `before`: the configuration has not let them in, nor can it put them out.
+    pub(crate) fn with_enrolled_of(self, before: &Self) -> Self {
+        Self { enrolled: before.enrolled.clone(), ..self }
+    }
+
+    fn grants_of(&self, key: &PublicKey) -> impl Iterator<Item = &Grant> + Clone {
+        self.grants.iter().chain(&self.enrolled).filter(move |grant| grant.key == *key)
+    }
+
+    /// All grants of the configuration, as they were given.
     #[must_use]
     pub fn grants(&self) -> &[Grant] {
         &self.grants
@@ -43,7 +66,7 @@ impl Keys {
     ///
     /// With the sentence for the person: the key is unknown, or which name is not theirs and which are.
     pub fn check(&self, key: &PublicKey, names: &[Hostname]) -> Result<(), Refusal> {
-        let grants: Vec<&Grant> = self.grants.iter().filter(|grant| grant.key == *key).collect();
+        let grants: Vec<&Grant> = self.grants_of(key).collect();
         if grants.is_empty() {
             let fingerprint = key.fingerprint();
             let text = format!(
@@ -66,7 +89,7 @@ impl Keys {
     /// How messages call the holder of `key`: the comment where there is one, and the fingerprint.
     #[must_use]
     pub fn describe(&self, key: &PublicKey) -> String {
-        let comment = self.grants.iter().find(|grant| grant.key == *key && !grant.comment.is_empty());
+        let comment = self.grants_of(key).find(|grant| !grant.comment.is_empty());
         let fingerprint = key.fingerprint();
         comment.map_or_else(|| fingerprint.clone(), |grant| format!("{} ({fingerprint})", grant.comment))
     }
@@ -121,5 +144,23 @@ mod tests {
         assert!(error.message.contains(&stranger.fingerprint()));
         assert!(keys.describe(&key).starts_with("alice@laptop (SHA256:"));
         assert_eq!(keys.exact_names().collect::<Vec<_>>(), names(&["a.example"]));
+    }
+
+    #[test]
+    fn an_enrolled_key_stays_when_the_configuration_changes() {
+        let [alice, bob] = [(); 2].map(|()| SecretKey::generate().unwrap().public_key());
+        let grant = |key| Grant { key, names: vec!["a.example".parse().unwrap()], comment: String::new() };
+        let mut keys = Keys::new(vec![grant(alice)]);
+        keys.enrol(grant(bob));
+        let name = ["a.example".parse().unwrap()];
+        assert!(keys.check(&alice, &name).is_ok() && keys.check(&bob, &name).is_ok());
+        assert_eq!(keys.grants().len(), 1);
+        let keys = Keys::default().with_enrolled_of(&keys);
+        assert!(keys.check(&alice, &name).is_err() && keys.check(&bob, &name).is_ok());
+        let mut keys = keys;
+        for _ in 0..ENROLLED_MAX {
+            keys.enrol(grant(SecretKey::generate().unwrap().public_key()));
+        }
+        assert!(keys.check(&bob, &name).is_err(), "the oldest one makes room");
     }
 }

@@ -1,6 +1,22 @@
 //! Power: how an edge ends its machine.
 
-use std::{io, path::PathBuf};
+use std::{fmt, io, path::PathBuf, time::Duration};
+
+use futures_util::future::BoxFuture;
+
+/// How long [`Presence::withdraw`] may take: whoever keeps the records is not to keep the machine alive.
+pub const WITHDRAW_WITHIN: Duration = Duration::from_secs(20);
+
+/// How a machine is found, such as its address records: taken away before the machine is powered off, since
+/// nobody can do it afterwards.
+pub trait Presence: fmt::Debug + Send + Sync {
+    /// Takes it away as well as it can, and says in the log what it could not. The caller waits for
+    /// [`WITHDRAW_WITHIN`] at most.
+    fn withdraw(&self) -> BoxFuture<'_, ()>;
+
+    /// Brings it back: somebody came in the last moment, and the machine goes on.
+    fn restore(&self) -> BoxFuture<'_, ()>;
+}
 
 /// What it takes to end the machine that the edge runs on.
 #[derive(Debug, Clone, PartialEq, Eq)]

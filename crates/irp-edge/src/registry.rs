@@ -21,7 +21,7 @@ use crate::{
         access::Access,
         route::{Route, Routes},
     },
-    keys::Keys,
+    keys::{Grant, Keys},
     tunnels::{Tunnel, native::Session, pool::Forward},
 };
 
@@ -82,10 +82,19 @@ impl Registry {
         self.keys.load_full()
     }
 
+    /// Knows one more key until this edge ends; see [`enrolment`](crate::enrolment).
+    pub(crate) fn enrol(&self, grant: Grant) {
+        let _holders = self.lock();
+        let mut keys = Keys::clone(&self.keys.load());
+        keys.enrol(grant);
+        self.keys.store(Arc::new(keys));
+    }
+
     /// Knows these keys instead, and takes the names of all sessions that may not hold them any more. They come
     /// back with the sentence for the person; the caller says goodbye to them.
     pub fn replace_keys(&self, keys: Keys) -> Vec<(Arc<Session>, Refusal)> {
         let mut holders = self.lock();
+        let keys = keys.with_enrolled_of(&self.keys.load());
         for name in keys.exact_names() {
             self.publish(&holders, &name);
         }

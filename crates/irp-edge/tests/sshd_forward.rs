@@ -138,7 +138,8 @@ async fn the_idle_timer_ends_the_edge_after_the_last_ssh_session() {
     let timer = IdleTimer::new(after, world.activity.now());
     let (sender, _left) = watch::channel(timer.countdown());
     let activity = world.activity.clone();
-    let mut timing = Box::pin(irp_edge::idle::run(timer, activity, Power::Exit, sender, world.stop.clone()));
+    let mut timing =
+        Box::pin(irp_edge::idle::run(timer, activity, Power::Exit, None, sender, world.stop.clone()));
     let early = timeout(Duration::from_secs(3), &mut timing).await;
     assert!(early.is_err(), "ended under a session");
 

@@ -43,6 +43,8 @@ pub struct Orders {
     pub refuses_replaces: Option<String>,
     /// The answer to the request to issue, in place of issuing: status and body.
     pub refuses_to_issue: Option<(u16, String)>,
+    /// Whether it says nothing at all to the request to issue.
+    pub stalls: bool,
 }
 
 /// The authority; it stops on drop.
@@ -72,6 +74,7 @@ struct State {
     certificates_last: Duration,
     told: Orders,
     asked: Vec<Asked>,
+    stalled: usize,
     orders: BTreeMap<usize, Order>,
     connections: Vec<AbortHandle>,
 }
@@ -105,9 +108,19 @@ impl CannedCa {
         let root_file = dir.join("canned-root.pem");
         std::fs::write(&root_file, &root_pem)?;
         let directory_url = format!("{base}/directory");
-        let (told, asked, orders, connections) = Default::default();
-        let state =
-            State { base, issuer, root_pem, now, certificates_last, told, asked, orders, connections };
+        let (told, asked, stalled, orders, connections) = Default::default();
+        let state = State {
+            base,
+            issuer,
+            root_pem,
+            now,
+            certificates_last,
+            told,
+            asked,
+            stalled,
+            orders,
+            connections,
+        };
         let state = Arc::new(Mutex::new(state));
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, acceptor, Arc::clone(&state)));
@@ -123,6 +136,12 @@ impl CannedCa {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).connections.len()
+    }
+
+    /// How many requests to issue it has left without an answer.
+    #[must_use]
+    pub fn stalled(&self) -> usize {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).stalled
     }
 
     /// Closes all connections.
@@ -147,12 +166,24 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, state: Arc<Mutex<S
         let accepted = Arc::clone(&state);
         let connection = connections.spawn(async move {
             let Ok(stream) = acceptor.accept(stream).await else { return };
-            let service = service_fn(|request| answer(request, &state));
+            let service = service_fn(async |request| {
+                if is_stalled(&request, &state) {
+                    std::future::pending::<()>().await;
+                }
+                answer(request, &state).await
+            });
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
         accepted.lock().unwrap_or_else(PoisonError::into_inner).connections.push(connection);
         while connections.try_join_next().is_some() {}
     }
+}
+
+fn is_stalled(request: &Request<Incoming>, state: &Mutex<State>) -> bool {
+    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+    let stalls = state.told.stalls && request.uri().path().ends_with("/finalize");
+    state.stalled += usize::from(stalls);
+    stalls
 }
 
 async fn answer(

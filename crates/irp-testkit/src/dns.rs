@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -15,6 +15,8 @@ use tokio::{
     task::JoinSet,
     time::timeout,
 };
+
+use crate::route53::HostedZone;
 
 /// A TCP client that says nothing for so long is cut.
 const SILENT_FOR: Duration = Duration::from_secs(10);
@@ -45,6 +47,8 @@ pub struct Responder {
 struct Zone {
     records: BTreeMap<(String, u16), Vec<Vec<u8>>>,
     asked: Vec<(String, u16)>,
+    /// What is read anew before each answer.
+    hosted: Option<HostedZone>,
 }
 
 impl Responder {
@@ -84,6 +88,12 @@ impl Responder {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Answers from this zone of Route 53 from now on, as it is at the moment of each query; A, AAAA and TXT only.
+    /// Records that were added here are gone.
+    pub fn answer_from(&self, hosted: &HostedZone) {
+        self.zone.lock().unwrap_or_else(PoisonError::into_inner).hosted = Some(hosted.clone());
     }
 
     /// Adds an A or AAAA record.
@@ -165,6 +175,7 @@ async fn serve_udp(socket: UdpSocket, zone: Arc<Mutex<Zone>>) {
     let mut buffer = [0; 1500];
     loop {
         let Ok((length, from)) = socket.recv_from(&mut buffer).await else { return };
+        read_hosted(&zone).await;
         if let Some(mut answer) = answer(&buffer[..length], &zone) {
             if answer.len() > 512 {
                 // Truncated: the client comes again over TCP.
@@ -190,6 +201,7 @@ async fn serve_connection(mut stream: TcpStream, zone: Arc<Mutex<Zone>>) {
         let Ok(Ok(length)) = timeout(SILENT_FOR, stream.read_u16()).await else { return };
         let mut query = vec![0; usize::from(length)];
         let Ok(Ok(_)) = timeout(SILENT_FOR, stream.read_exact(&mut query)).await else { return };
+        read_hosted(&zone).await;
         let Some(answer) = answer(&query, &zone) else { return };
         let Ok(length) = u16::try_from(answer.len()) else { return };
         let mut framed = length.to_be_bytes().to_vec();
@@ -198,6 +210,31 @@ async fn serve_connection(mut stream: TcpStream, zone: Arc<Mutex<Zone>>) {
             return;
         }
     }
+}
+
+/// Takes over what the hosted zone holds now, if there is one. Where it cannot be read, nothing is known.
+async fn read_hosted(zone: &Mutex<Zone>) {
+    let hosted = zone.lock().unwrap_or_else(PoisonError::into_inner).hosted.clone();
+    let Some(hosted) = hosted else { return };
+    let sets = hosted.record_sets().await.unwrap_or_default();
+    let mut records: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for set in sets {
+        for value in &set.values {
+            if let Some((kind, data)) = data_of(&set.kind, value) {
+                records.entry((normal(&set.name), kind)).or_default().push(data);
+            }
+        }
+    }
+    zone.lock().unwrap_or_else(PoisonError::into_inner).records = records;
+}
+
+fn data_of(kind: &str, value: &str) -> Option<(u16, Vec<u8>)> {
+    Some(match kind {
+        "A" => (kind::A, value.parse::<Ipv4Addr>().ok()?.octets().to_vec()),
+        "AAAA" => (kind::AAAA, value.parse::<Ipv6Addr>().ok()?.octets().to_vec()),
+        "TXT" => (kind::TXT, txt(value.trim_matches('"'))),
+        _ => return None,
+    })
 }
 
 /// The answer to a query with one question; `None` to what is no such query.

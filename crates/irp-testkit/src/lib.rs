@@ -7,7 +7,8 @@
 //! - [`authority`]: a certificate authority for both;
 //! - [`acme`], [`dns`], [`openssh`]: programs of others that the edge talks to;
 //! - [`imds`]: the metadata service of a machine in EC2;
-//! - [`moto`], [`scripted`], [`session_manager`]: AWS as far as its stand-ins go, and what lies beyond;
+//! - [`moto`], [`route53`], [`scripted`], [`session_manager`]: AWS as far as its stand-ins go, its zones, and what lies
+//!   beyond;
 //! - [`process`], [`python`], [`port`], [`descriptors`], [`memory`], [`patience`]: running them, making room, weighing,
 //!   waiting.
 
@@ -28,6 +29,7 @@ pub mod patience;
 pub mod port;
 pub mod process;
 pub mod python;
+pub mod route53;
 pub mod scripted;
 pub mod session_manager;
 pub mod visitor;

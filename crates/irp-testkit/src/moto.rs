@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{process::Peer, python};
+use crate::{process::Peer, python, route53::HostedZone};
 
 /// The region that its visitors use.
 pub const REGION: &str = "eu-central-1";
@@ -77,6 +77,19 @@ impl Moto {
             ("AWS_EC2_METADATA_DISABLED", "true".into()),
             ("NO_PROXY", "127.0.0.1".into()),
         ]
+    }
+
+    /// Makes a public hosted zone with the AWS CLI.
+    ///
+    /// # Errors
+    ///
+    /// See [`cli`](Self::cli).
+    pub fn create_zone(&self, name: &str) -> io::Result<HostedZone> {
+        let ask = ["route53", "create-hosted-zone", "--name", name, "--caller-reference", name];
+        let made = self.cli(&ask)?;
+        let id = made["HostedZone"]["Id"].as_str().and_then(|id| id.strip_prefix("/hostedzone/"));
+        let id = id.ok_or_else(|| io::Error::other(format!("no zone was made: {made}")))?;
+        Ok(HostedZone::new(self.address, id))
     }
 
     /// Runs the AWS CLI, `aws ARGS…`, and gives what it printed (JSON, or nothing).

@@ -21,6 +21,12 @@ impl Zone {
     }
 }
 
+/// A moment in UTC as people write it down, `22:45 UTC on 2026-11-22`.
+pub(crate) fn utc_minute(at: SystemTime) -> String {
+    let at = OffsetDateTime::from(at);
+    format!("{:02}:{:02} UTC on {}", at.hour(), at.minute(), at.date())
+}
+
 /// Now.
 pub(crate) fn now() -> SystemTime {
     SystemTime::now()
@@ -63,6 +69,8 @@ mod tests {
     #[test]
     fn the_time_of_day_is_in_the_zone() {
         let zone = Zone(UtcOffset::from_hms(9, 30, 0).unwrap());
-        assert_eq!(zone.time_of_day(SystemTime::UNIX_EPOCH + Duration::from_secs(61)), "09:31:01");
+        let moment = SystemTime::UNIX_EPOCH + Duration::from_secs(61);
+        assert_eq!(zone.time_of_day(moment), "09:31:01");
+        assert_eq!(utc_minute(moment), "00:01 UTC on 1970-01-01");
     }
 }

@@ -15,6 +15,7 @@ mod environment;
 mod error;
 mod identity;
 mod log;
+mod machine;
 mod release;
 mod signals;
 mod ui;

@@ -20,6 +20,7 @@ pub mod exchange;
 pub mod expect;
 mod forwarding;
 mod headers;
+mod host_keys;
 pub mod limits;
 mod pipeline;
 pub(crate) mod respond;
@@ -30,6 +31,7 @@ pub mod webhook;
 
 pub use exchange::{Exchange, ExchangeSink};
 pub use headers::Malformed;
+pub use host_keys::HostKeys;
 pub use limits::Limits;
 pub use respond::Refusal;
 pub use route::{Route, Routes};

@@ -103,6 +103,9 @@ async fn steps(
     let place = enter(shared, route)?;
     let route = Arc::clone(place.route());
     running.hold_place(place);
+    if let Some(answer) = shared.host_keys.answer(&parts.method, parts.uri.path()).await {
+        return Ok(Answer::Own(answer, "the keys of the machine's sshd".to_owned()));
+    }
     check_access(&route, connection, parts)?;
     let hold = wait_for_policies(shared, &route, parts).await?;
     let policies = route.policies();

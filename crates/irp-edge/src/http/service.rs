@@ -28,6 +28,7 @@ use super::{
     connection::{Connection, Streams, Verdict, VisitorIo},
     exchange::ExchangeSink,
     forwarding::Forwarding,
+    host_keys::HostKeys,
     limits::Limits,
     pipeline,
     route::Routes,
@@ -55,6 +56,7 @@ pub(super) struct Shared {
     pub(super) budget: Budget,
     pub(super) tasks: Tasks,
     pub(super) sink: Option<Arc<dyn ExchangeSink>>,
+    pub(super) host_keys: HostKeys,
     /// Counts the requests in flight, for the limit and for the idle timer.
     pub(super) activity: Activity,
     pub(super) held: AtomicUsize,
@@ -105,11 +107,21 @@ impl Service {
             limits,
             tasks,
             sink,
+            host_keys: HostKeys::default(),
             activity,
             held: AtomicUsize::new(0),
             mark,
             mark_value,
         }))
+    }
+
+    /// The same with a page that shows these keys; before the first connection only.
+    #[must_use]
+    pub fn with_host_keys(mut self, host_keys: HostKeys) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.0) {
+            shared.host_keys = host_keys;
+        }
+        self
     }
 
     /// The byte budget, for what holds memory elsewhere.

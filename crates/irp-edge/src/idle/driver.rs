@@ -1,12 +1,15 @@
 //! Drives the idle timer: waits, looks, looks once more, and ends the machine.
 
-use std::time::Duration;
+use std::{mem, sync::Arc, time::Duration};
 
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{Activity, Countdown, Decision, IdleTimer};
-use crate::power::Power;
+use crate::power::{Power, Presence, WITHDRAW_WITHIN};
 
 /// The time between the decision and the second look. A tunnel whose hello is under way needs milliseconds.
 const SETTLE: Duration = Duration::from_millis(500);
@@ -32,15 +35,18 @@ pub enum Outcome {
 /// Runs until the machine is to end, or `stop` is cancelled.
 ///
 /// Every look publishes the time left through `countdown`; a session that begins or ends causes a look at once. A
-/// power-off that fails is logged and tried again, without end, unless a session comes meanwhile.
+/// power-off that fails is logged and tried again, without end, unless a session comes meanwhile. Where there is a
+/// `presence`, it is withdrawn before the power-off, which may be the last thing that this process does.
 pub async fn run(
     mut timer: IdleTimer,
     activity: Activity,
     power: Power,
+    presence: Option<Arc<dyn Presence>>,
     countdown: watch::Sender<Countdown>,
     stop: CancellationToken,
 ) -> Outcome {
     let mut retry = FIRST_RETRY;
+    let mut is_withdrawn = false;
     loop {
         let mut pause = look(&mut timer, &activity, &countdown);
         if pause.is_none() {
@@ -49,6 +55,21 @@ pub async fn run(
                 () = stop.cancelled() => return Outcome::Stopped,
             }
             pause = look(&mut timer, &activity, &countdown);
+        }
+        if let Some(presence) = &presence {
+            if pause.is_none() && !mem::replace(&mut is_withdrawn, true) {
+                tokio::select! {
+                    result = timeout(WITHDRAW_WITHIN, presence.withdraw()) => if result.is_err() {
+                        tracing::error!("taking the machine's records away takes too long: ending with them");
+                    },
+                    () = stop.cancelled() => return Outcome::Stopped,
+                }
+                // That may have taken seconds, in which somebody came.
+                pause = look(&mut timer, &activity, &countdown);
+            }
+            if pause.is_some() && mem::take(&mut is_withdrawn) {
+                presence.restore().await;
+            }
         }
         let pause = match pause {
             Some(pause) => {
@@ -86,7 +107,7 @@ fn look(
     let now = activity.now();
     let decision = timer.look(now, activity.seen());
     let left = timer.countdown();
-    countdown.send_if_modified(|shown| std::mem::replace(shown, left) != left);
+    countdown.send_if_modified(|shown| mem::replace(shown, left) != left);
     match decision {
         Decision::Wait(until) => Some(until.since(now).max(SHORTEST_WAIT)),
         Decision::End => None,
@@ -95,11 +116,15 @@ fn look(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::SeqCst},
+    use std::{
+        path::PathBuf,
+        sync::{
+            Mutex,
+            atomic::{AtomicU64, Ordering::SeqCst},
+        },
     };
 
+    use futures_util::future::BoxFuture;
     use tokio::time::Instant;
 
     use super::*;
@@ -135,11 +160,20 @@ mod tests {
     }
 
     fn drive(hours: f64, clock: Arc<Paused>, power: Power) -> Driven {
+        drive_with(hours, clock, power, None)
+    }
+
+    fn drive_with(
+        hours: f64,
+        clock: Arc<Paused>,
+        power: Power,
+        presence: Option<Arc<dyn Presence>>,
+    ) -> Driven {
         let activity = Activity::new(clock);
         let timer = IdleTimer::new(IdleAfter::from_hours(hours).unwrap(), activity.now());
         let (sender, left) = watch::channel(timer.countdown());
         let stop = CancellationToken::new();
-        let task = tokio::spawn(run(timer, activity.clone(), power, sender, stop.clone()));
+        let task = tokio::spawn(run(timer, activity.clone(), power, presence, sender, stop.clone()));
         Driven { activity, left, stop, task, start: Instant::now() }
     }
 
@@ -218,5 +252,83 @@ mod tests {
         assert!(!driven.task.is_finished());
         driven.stop.cancel();
         assert_eq!(driven.task.await.unwrap(), Outcome::Stopped);
+    }
+
+    /// Takes its time to withdraw, and writes down what was asked of it and whether the power-off had come first.
+    #[derive(Debug)]
+    struct Slow {
+        takes: Duration,
+        file: PathBuf,
+        asked: Mutex<Vec<(&'static str, bool)>>,
+    }
+
+    impl Slow {
+        fn new(takes: Duration, file: PathBuf) -> Arc<Self> {
+            Arc::new(Self { takes, file, asked: Mutex::default() })
+        }
+
+        fn note(&self, what: &'static str) {
+            self.asked.lock().unwrap().push((what, self.file.exists()));
+        }
+
+        fn asked(&self) -> Vec<(&'static str, bool)> {
+            self.asked.lock().unwrap().clone()
+        }
+    }
+
+    impl Presence for Slow {
+        fn withdraw(&self) -> BoxFuture<'_, ()> {
+            Box::pin(async {
+                self.note("withdraw");
+                sleep(self.takes).await;
+                self.note("withdrawn");
+            })
+        }
+
+        fn restore(&self) -> BoxFuture<'_, ()> {
+            Box::pin(async { self.note("restore") })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_power_off_comes_after_the_records_are_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("power-off");
+        let slow = Slow::new(Duration::from_secs(5), file.clone());
+        let driven = drive_with(1.0, Paused::new(), Power::File(file.clone()), Some(slow.clone()));
+        assert_eq!(driven.task.await.unwrap(), Outcome::Idle);
+        assert_eq!(slow.asked(), [("withdraw", false), ("withdrawn", false)]);
+        assert!(file.exists());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn records_that_cannot_be_removed_do_not_keep_the_machine_alive() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("power-off");
+        let never = Slow::new(HOUR * 1000, file.clone());
+        let driven = drive_with(1.0, Paused::new(), Power::File(file.clone()), Some(never.clone()));
+        assert_eq!(driven.task.await.unwrap(), Outcome::Idle);
+        let took = driven.start.elapsed();
+        assert!(took >= HOUR + WITHDRAW_WITHIN && took < HOUR + WITHDRAW_WITHIN * 2, "{took:?}");
+        assert_eq!(never.asked(), [("withdraw", false)]);
+        assert!(file.exists());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_while_the_records_go_brings_them_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("power-off");
+        let slow = Slow::new(Duration::from_secs(5), file.clone());
+        let driven = drive_with(1.0, Paused::new(), Power::File(file.clone()), Some(slow.clone()));
+        sleep(HOUR + Duration::from_secs(3)).await;
+        assert_eq!(slow.asked(), [("withdraw", false)]);
+        let session = driven.activity.session();
+        sleep(HOUR).await;
+        assert_eq!(slow.asked()[1..], [("withdrawn", false), ("restore", false)]);
+        assert!(!driven.task.is_finished());
+        // The next time it ends.
+        drop(session);
+        assert_eq!(driven.task.await.unwrap(), Outcome::Idle);
+        assert_eq!(slow.asked()[3..], [("withdraw", false), ("withdrawn", false)]);
     }
 }

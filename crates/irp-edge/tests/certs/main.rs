@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod caddy;
+mod contract;
 mod limits;
 mod local;
 mod pebble;

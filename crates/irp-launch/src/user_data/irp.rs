@@ -68,7 +68,7 @@ fn edge_toml(settings: &Settings, key: &ClientKey) -> String {
     }
     text.push_str(&format!(
         "\n[[key]]\npublic = {}\nnames = [{name}]\n\n\
-         [sshd]\nupstream_port = {}\nnames = [{name}]\n\n\
+         [sshd]\nupstream_port = {}\nnames = [{name}]\nhost_keys = [\"/etc/ssh/ssh_host_ed25519_key.pub\"]\n\n\
          [idle]\nhours = {:?}\non_end = {{ file = \"/run/irp/power-off\" }}\n",
         toml(&key.line()),
         settings.upstream_port.value,

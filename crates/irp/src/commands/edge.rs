@@ -1,8 +1,16 @@
 //! `irp edge --config FILE`.
 
-use std::{collections::BTreeSet, io, path::PathBuf, process::ExitCode, time::Duration};
+use std::{collections::BTreeSet, io, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
-use irp_edge::{BindError, Edge, Ended, certs::Certificates, keys::KeyList};
+use irp_edge::{
+    BindError, Edge, Ended,
+    certs::Certificates,
+    config::Machine,
+    http::HostKeys,
+    keys::KeyList,
+    notices::Notices,
+    power::{Presence, WITHDRAW_WITHIN},
+};
 use irp_wire::tasks::Tasks;
 use sd_notify::NotifyState;
 use tokio::{sync::oneshot, time::interval};
@@ -13,7 +21,7 @@ use crate::{
     config::{edge, edge_file::EdgeFile},
     environment::Environment,
     error::{Failure, Kind},
-    log,
+    log, machine,
     signals::{QUIT_CODE, Reload, Signals},
     ui::Ui,
 };
@@ -21,14 +29,14 @@ use crate::{
 /// What the log of an edge shows unless told otherwise.
 const LOG_LEVEL: &str = "info";
 
+/// How long those who watch the machine may take to stop: they wait for nothing.
+const WATCHERS_STOP: Duration = Duration::from_secs(2);
+
 /// Checks the file only, or runs the edge until it is asked to stop or the idle timer ends it.
 pub(super) async fn run(flags: cli::Edge, environment: &Environment, ui: &Ui) -> Result<ExitCode, Failure> {
     let file = EdgeFile::read(&flags.config)?;
     if flags.check {
         ui.line(&format!("{} is right", flags.config.display()));
-        if file.is_ahead() {
-            ui.warning(&format!("{}: an edge does not start with this file", edge::NOT_IN_AWS_YET));
-        }
         ui.event(
             "checked",
             &serde_json::json!({ "config": flags.config, "names": file.certificate_names() }),
@@ -41,11 +49,61 @@ pub(super) async fn run(flags: cli::Edge, environment: &Environment, ui: &Ui) ->
     let names = file.certificate_names();
     let own_sshd = file.sshd.as_ref().is_some_and(|sshd| sshd.on_443);
     let table = Certificates::new();
-    let config = edge::from_file(file, &table, environment)?;
-    let edge = Edge::bind(config, table).await.map_err(|error| explain(&error))?;
+    let notices = Notices::default();
+    let mut in_aws = match &file.aws {
+        Some(settings) => Some(machine::open(&file, settings, &notices).await?),
+        None => None,
+    };
+    let presence = in_aws.as_ref().map(|aws| Arc::new(aws.records.clone()) as Arc<dyn Presence>);
+    let given = Machine {
+        store: in_aws.as_ref().and_then(|aws| aws.store.clone()),
+        renew: file.idle.renew.clone(),
+        presence: presence.clone(),
+        enrolment: in_aws.as_mut().and_then(|aws| aws.enrolment.take()),
+        host_keys: HostKeys::new(file.sshd.iter().flat_map(|sshd| sshd.host_keys.clone()).collect()),
+        notices: notices.clone(),
+    };
+    let ends_at = file.idle.ends_at.clone();
+    let zone = in_aws.as_ref().and_then(|aws| aws.dns.clone());
+    let mut config = edge::from_file(file, &table, environment, zone)?;
+    if let Some(aws) = &in_aws {
+        aws.secrets.apply(&aws.names, &mut config.hosts)?;
+    }
+    let edge = Edge::bind_on(config, table, given).await.map_err(|error| explain(&error))?;
     announce(&edge, ui);
     let keys = KeysFile { path: flags.config, names, own_sshd, list: edge.key_list() };
-    serve(edge, &mut signals, &mut reload, &keys).await
+    let watchers = Tasks::new();
+    if let Some(file) = ends_at {
+        let (notices, stop) = (notices.clone(), watchers.token().clone());
+        watchers.spawn(async move {
+            stop.run_until_cancelled(machine::planned_end::announce(&file, &notices)).await;
+        });
+    }
+    if let Some(aws) = &in_aws {
+        watchers.spawn(aws.records.clone().run(notices, watchers.token().clone()));
+    }
+    let departure = Departure { presence, machine_ends: in_aws.and_then(|aws| aws.machine_ends) };
+    let code = serve(edge, &mut signals, &mut reload, &keys, &departure).await;
+    watchers.shutdown(WATCHERS_STOP).await;
+    code
+}
+
+/// How the machine leaves when this process is asked to stop because the machine ends.
+struct Departure {
+    presence: Option<Arc<dyn Presence>>,
+    /// The file tells a machine that ends from a service that is started again.
+    machine_ends: Option<PathBuf>,
+}
+
+impl Departure {
+    /// Takes the records away beside everything else, if the machine ends: requests under way may take a while, and
+    /// visitors should not come here any more.
+    fn begin(&self, tasks: &Tasks) {
+        let ends = self.machine_ends.as_ref().is_some_and(|file| file.exists());
+        if let Some(presence) = self.presence.clone().filter(|_| ends) {
+            tasks.spawn(async move { presence.withdraw().await });
+        }
+    }
 }
 
 fn start_log(file: &EdgeFile, environment: &Environment, ui: &Ui) -> Result<(), Failure> {
@@ -80,6 +138,7 @@ async fn serve(
     signals: &mut Signals,
     reload: &mut Reload,
     keys: &KeysFile,
+    departure: &Departure,
 ) -> Result<ExitCode, Failure> {
     let shutdown = CancellationToken::new();
     let (tell_end, mut end) = oneshot::channel();
@@ -96,10 +155,14 @@ async fn serve(
                     return Ok(QUIT_CODE.into());
                 }
                 tell_systemd(&[NotifyState::Stopping]);
+                departure.begin(&tasks);
                 shutdown.cancel();
             }
             ended = &mut end => {
                 tell_systemd(&[NotifyState::Stopping]);
+                if !tasks.shutdown(WITHDRAW_WITHIN).await.in_time {
+                    tracing::error!("taking the machine's records away takes too long: ending with them");
+                }
                 return match ended {
                     Ok(Ok(Ended::Asked | Ended::Idle)) => Ok(ExitCode::SUCCESS),
                     Ok(Err(error)) => Err(Failure::new(Kind::Internal, "the edge cannot go on").because(&error)),

@@ -2,14 +2,11 @@
 
 use std::process::ExitCode;
 
-use irp_launch::{
-    settings::Engine,
-    user_data::{ClientKey, UserData},
-};
+use irp_launch::user_data::{ClientKey, UserData};
 
 use crate::{
     cli::launch::Generate,
-    config::{self, launch},
+    config::launch,
     environment::Environment,
     error::{Failure, Kind},
     identity,
@@ -19,12 +16,6 @@ use crate::{
 /// Prints the user-data on stdout, and nothing else there.
 pub(super) async fn run(flags: &Generate, environment: &Environment, ui: &Ui) -> Result<ExitCode, Failure> {
     let settings = launch::settings(&flags.settings, environment, ui)?;
-    if matches!(settings.engine.value, Engine::Irp(_)) {
-        let why = config::edge::NOT_IN_AWS_YET;
-        ui.warning(&format!(
-            "{why}: such a machine serves nothing until it ends itself; --engine caddy needs no edge"
-        ));
-    }
     let key = identity::public(flags.key.as_deref(), environment, ui).await?;
     let comment = environment.user.clone().unwrap_or_default();
     let data = UserData::render(&settings, &ClientKey { key, comment })

@@ -4,7 +4,8 @@ use std::{fs, path::Path, sync::Arc};
 
 use irp_edge::{
     certs::{
-        AcmeConfig, Certificates, Challenge as Proof, HttpTokens, LETS_ENCRYPT, LETS_ENCRYPT_STAGING, Names,
+        AcmeConfig, Certificates, Challenge as Proof, Dns, HttpTokens, LETS_ENCRYPT, LETS_ENCRYPT_STAGING,
+        Names,
     },
     config::{CertificateSource, DRAIN, EdgeConfig, Host as HostRules, SshWay},
     http::{Limits as HttpLimits, access},
@@ -27,10 +28,8 @@ use crate::{
     error::{Failure, Kind},
 };
 
-/// What this version lacks, for those who ask for it.
-pub(crate) const NOT_IN_AWS_YET: &str = "this version of irp does not run an edge in AWS yet";
-
-/// Makes the edge's configuration of a file that was checked.
+/// Makes the edge's configuration of a file that was checked. `zone` writes the records of dns-01 where no program is
+/// named for that.
 ///
 /// # Errors
 ///
@@ -39,12 +38,9 @@ pub(crate) fn from_file(
     file: EdgeFile,
     table: &Arc<Certificates>,
     environment: &Environment,
+    zone: Option<Arc<dyn Dns>>,
 ) -> Result<EdgeConfig, Failure> {
-    if file.is_ahead() {
-        return Err(Failure::new(Kind::Config, NOT_IN_AWS_YET)
-            .hint("irp generate --engine caddy makes a machine that needs no edge"));
-    }
-    let certificates = certificates(&file, table, environment)?;
+    let certificates = certificates(&file, table, environment, zone)?;
     let ssh = file.sshd.as_ref().map(|sshd| ssh_way(sshd, &file)).transpose()?;
     let idle_after = IdleAfter::from_hours(file.idle.hours)
         .map_err(|error| Failure::new(Kind::Config, "[idle] hours is wrong").because(&error))?;
@@ -134,6 +130,7 @@ fn certificates(
     file: &EdgeFile,
     table: &Arc<Certificates>,
     environment: &Environment,
+    zone: Option<Arc<dyn Dns>>,
 ) -> Result<CertificateSource, Failure> {
     let names = || {
         let wrong = |error| Failure::new(Kind::Config, "no certificate can have these names").because(&error);
@@ -144,23 +141,31 @@ fn certificates(
             let ca = authority::open(environment)?;
             Ok(CertificateSource::Local { ca, names: names()? })
         }
-        (CertificateMode::Acme, Some(acme)) => acme_source(acme, names()?, table),
+        (CertificateMode::Acme, Some(acme)) => acme_source(acme, names()?, table, zone),
         (CertificateMode::Acme, None) => Err(Failure::new(Kind::Internal, "[acme] is missing")),
     }
 }
 
-fn acme_source(acme: &Acme, names: Names, table: &Arc<Certificates>) -> Result<CertificateSource, Failure> {
+fn acme_source(
+    acme: &Acme,
+    names: Names,
+    table: &Arc<Certificates>,
+    zone: Option<Arc<dyn Dns>>,
+) -> Result<CertificateSource, Failure> {
     let directory_url = match (&acme.directory, acme.staging) {
         (_, true) | (Directory::LetsEncryptStaging, _) => LETS_ENCRYPT_STAGING.to_owned(),
         (Directory::LetsEncrypt, false) => LETS_ENCRYPT.to_owned(),
         (Directory::Url(url), false) => url.clone(),
     };
     let mut http_tokens = None;
-    let challenge = match (acme.challenge, &acme.dns) {
-        (Challenge::Dns01, Some(dns)) => Proof::Dns01(Arc::new(DnsHook::new(dns.exec.clone()))),
-        (Challenge::Dns01, None) => return Err(Failure::new(Kind::Internal, "[acme.dns] is missing")),
-        (Challenge::TlsAlpn01, _) => Proof::TlsAlpn01(Arc::clone(table)),
-        (Challenge::Http01, _) => {
+    let challenge = match (acme.challenge, &acme.dns, zone) {
+        (Challenge::Dns01, Some(dns), _) => Proof::Dns01(Arc::new(DnsHook::new(dns.exec.clone()))),
+        (Challenge::Dns01, None, Some(zone)) => Proof::Dns01(zone),
+        (Challenge::Dns01, None, None) => {
+            return Err(Failure::new(Kind::Internal, "[acme.dns] is missing"));
+        }
+        (Challenge::TlsAlpn01, ..) => Proof::TlsAlpn01(Arc::clone(table)),
+        (Challenge::Http01, ..) => {
             let tokens = HttpTokens::new();
             http_tokens = Some(Arc::clone(&tokens));
             Proof::Http01(tokens)

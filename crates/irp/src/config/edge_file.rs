@@ -2,7 +2,7 @@
 //!
 //! These types check what one value can tell; [`EdgeFile::check`] looks at what must fit together.
 
-mod aws;
+pub(crate) mod aws;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -18,7 +18,7 @@ use irp_wire::{
 };
 use serde::Deserialize;
 
-pub(crate) use self::aws::Aws;
+use self::aws::Aws;
 use super::{
     policies::Verify,
     values::{Bytes, Span},
@@ -298,6 +298,9 @@ pub(crate) struct Sshd {
     /// The account whom that sshd lets in: `ssh ACCOUNT@…`.
     #[serde(default = "default_account")]
     pub(crate) account: String,
+    /// Files with public keys of this machine's sshd, to be shown at `/.well-known/irp/host-key`.
+    #[serde(default)]
+    pub(crate) host_keys: Vec<PathBuf>,
 }
 
 fn default_upstream_port() -> u16 {
@@ -359,11 +362,6 @@ pub(crate) struct Log {
 }
 
 impl EdgeFile {
-    /// Whether it asks for something that this version reads and does not do yet.
-    pub(crate) fn is_ahead(&self) -> bool {
-        self.aws.is_some() || self.idle.renew.is_some() || self.idle.ends_at.is_some()
-    }
-
     /// Reads and checks the file.
     ///
     /// # Errors
@@ -431,10 +429,12 @@ impl EdgeFile {
 
     fn check_acme(&self, acme: &Acme) -> Result<(), Misfit> {
         match acme.challenge {
-            Challenge::Dns01 if acme.dns.is_none() && self.aws.is_none() => Err(Misfit::new(
-                "[acme] challenge = \"dns-01\" needs [acme.dns]",
-                "exec = \"/path/to/hook\", a program that is called with `present|cleanup NAME VALUE`",
-            )),
+            Challenge::Dns01 if acme.dns.is_none() && !self.aws.as_ref().is_some_and(Aws::has_zone) => {
+                Err(Misfit::new(
+                    "[acme] challenge = \"dns-01\" needs [acme.dns]",
+                    "exec = \"/path/to/hook\", a program that is called with `present|cleanup NAME VALUE`",
+                ))
+            }
             Challenge::Http01 if self.http_listen.is_empty() => Err(Misfit::new(
                 "[acme] challenge = \"http-01\" needs `http_listen`",
                 "http_listen = [\"[::]:80\"]",

@@ -6,7 +6,7 @@ use std::{fs, path::PathBuf, sync::Arc};
 use irp_edge::http::webhook::{Path, Policies, PolicyError, Rule};
 use irp_webhook::{Provider, Row, Secret, Settings};
 use irp_wire::policy::{self, Policy, SecretText};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use super::edge_file::Host;
@@ -134,6 +134,18 @@ pub(crate) fn for_host(host: &Host) -> Result<Option<Policies>, Failure> {
     }))
 }
 
+/// What `--verify PROVIDER` of a client would be, with this secret (or several, one a line).
+///
+/// # Errors
+///
+/// When the secret is of no use for the provider.
+pub(crate) fn for_secret(provider: &str, secret: &SecretString) -> Result<Policies, Failure> {
+    let what = format!("the secret of {provider} in [aws.secrets] is of no use");
+    let secrets = secrets_in(secret.expose_secret());
+    let rule = Rule::new(known(provider)?, None, &secrets, Settings::default(), false, true);
+    rule.and_then(|rule| Policies::new(vec![rule], Vec::new())).map_err(|error| wrong(&what, &error))
+}
+
 fn rule(verify: &Verify, what: &str) -> Result<Rule, Failure> {
     let provider = match &verify.row {
         Some(row) => Provider::custom(&verify.provider, &row.row()).map_err(|error| wrong(what, &error))?,
@@ -219,8 +231,12 @@ fn lines_of(file: &PathBuf) -> Result<Vec<Secret>, Failure> {
     let text = fs::read_to_string(file).map_err(|error| {
         Failure::new(Kind::Config, format!("cannot read {}", file.display())).because(&error)
     })?;
+    Ok(secrets_in(&text))
+}
+
+fn secrets_in(text: &str) -> Vec<Secret> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    Ok(lines.map(Secret::new).collect())
+    lines.map(Secret::new).collect()
 }
 
 fn wrong(what: &str, error: &(dyn std::error::Error + 'static)) -> Failure {

@@ -10,6 +10,7 @@ mod ending;
 mod identity;
 mod killed;
 mod libraries;
+mod machine;
 mod program;
 mod proxy;
 mod readme;

@@ -29,9 +29,11 @@ use super::{
     session::{CONNECTION_WINDOW, MESSAGES_MAX, PING_EVERY, PING_TIMEOUT},
 };
 use crate::{
+    enrolment::Enrolment,
     http::{body::RequestBody, webhook::Policies},
     idle::{Activity, Countdown, IdleAfter},
     keys::Keys,
+    notices::Notices,
     registry::Registry,
 };
 
@@ -55,6 +57,10 @@ pub struct Door {
     pub activity: Activity,
     /// What remains of the idle timer.
     pub countdown: watch::Receiver<Countdown>,
+    /// Who is let in beyond the configured keys.
+    pub enrolment: Option<Enrolment>,
+    /// What every session is told.
+    pub notices: Notices,
     /// The idle time, for the welcome.
     pub idle_after: IdleAfter,
     /// The port that visitors use, for the URLs in the welcome.
@@ -115,12 +121,12 @@ impl Door {
     }
 
     async fn admit(&self, mut guest: Guest, applicant: Applicant) -> Result<(), HelloError> {
-        let (key, peer) = (self.registry.keys().describe(&applicant.key), guest.peer);
         let verdict = if self.tasks.token().is_cancelled() {
             Err(Refusal::new(RefusalCode::Busy, "this edge is stopping"))
         } else {
-            self.registry.check(&applicant.key, &applicant.request.names)
+            self.judge(&applicant).await
         };
+        let (key, peer) = (self.registry.keys().describe(&applicant.key), guest.peer);
         if let Err(refusal) = verdict {
             tracing::warn!(%peer, key, reason = refusal.message, "refused a tunnel");
             return within(hello::refuse(&mut guest.stream, refusal)).await;
@@ -149,6 +155,18 @@ impl Door {
         Ok(())
     }
 
+    /// Whether this key may have these names; an unknown one may have been pushed to the machine.
+    async fn judge(&self, applicant: &Applicant) -> Result<(), Refusal> {
+        let (key, names) = (&applicant.key, &applicant.request.names);
+        let verdict = self.registry.check(key, names);
+        let is_unknown = verdict.as_ref().is_err_and(|refusal| refusal.code == RefusalCode::UnknownKey);
+        let Some(enrolment) = self.enrolment.as_ref().filter(|_| is_unknown) else { return verdict };
+        let Some(grant) = enrolment.grant(key).await else { return verdict };
+        tracing::info!(key = key.fingerprint(), "enrolled a key that was pushed to this machine");
+        self.registry.enrol(grant);
+        self.registry.check(key, names)
+    }
+
     /// The life of a session, from its claim to the last of its lanes.
     async fn live(&self, session: &Arc<Session>, opened: control::Opened, key: &str, peer: SocketAddr) {
         let displaced = match self.registry.claim(session) {
@@ -164,7 +182,7 @@ impl Door {
             self.displace(old, session);
         }
         let leaving = || self.registry.release(session);
-        control::listen(session, opened, self.countdown.clone(), leaving).await;
+        control::listen(session, opened, self.countdown.clone(), self.notices.reader(), leaving).await;
         self.registry.release(session);
         session.over().cancel();
         session.idle_lanes.close();

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{Session, lanes::FLOOR};
-use crate::{http::body::RequestBody, idle::Countdown};
+use crate::{http::body::RequestBody, idle::Countdown, notices};
 
 /// How long the client may take to answer the control request.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -90,11 +90,12 @@ impl Opened {
     }
 }
 
-/// Listens to the client until the session is over; tells it about the idle timer meanwhile.
+/// Listens to the client until the session is over; tells it about the idle timer, and all notices, meanwhile.
 pub(super) async fn listen(
     session: &Session,
     opened: Opened,
     mut idle: watch::Receiver<Countdown>,
+    mut notices: notices::Reader,
     leaving: impl Fn(),
 ) {
     let Opened { mut from_client, mut decoder, .. } = opened;
@@ -134,6 +135,7 @@ pub(super) async fn listen(
         };
                     }
                 }
+                text = notices.next() => session.tell(&EdgeMessage::Notice { text }),
                 _ = tidy.tick() => session.idle_lanes.expire(Instant::now()),
             }
     }

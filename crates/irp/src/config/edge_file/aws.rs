@@ -11,7 +11,6 @@ use super::Misfit;
 /// The machine's part of AWS. Without this table the edge makes no call of AWS.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "the edge does not run with this table yet, see `config::edge::from_file`")]
 pub(crate) struct Aws {
     /// The public zone by name.
     pub(crate) zone: Option<Hostname>,
@@ -46,7 +45,6 @@ pub(crate) struct Aws {
 /// Where signing secrets are: `ssm:/irp/secret/HOST/NAME`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "the edge does not run with this table yet, see `config::edge::from_file`")]
 pub(crate) struct Secrets {
     /// Slack's.
     pub(crate) slack: Option<String>,
@@ -82,8 +80,19 @@ where
 }
 
 impl Aws {
+    /// Whether it says where records go.
+    pub(super) fn has_zone(&self) -> bool {
+        self.zone.is_some() || self.zone_id.is_some()
+    }
+
     /// Whether the table fits to the names that the edge serves.
     pub(super) fn check<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<(), Misfit> {
+        if let Some((provider, reference)) = self.secrets.references().find(|(_, it)| !is_reference(it)) {
+            return Err(Misfit::new(
+                format!("`{provider}` of [aws.secrets] is no reference: {}", shown(reference)),
+                "slack = \"ssm:/irp/secret/alice/slack\"; never the secret itself",
+            ));
+        }
         let Some(zone) = &self.zone else {
             return if self.zone_id.is_some() || !self.record {
                 Ok(())
@@ -100,4 +109,22 @@ impl Aws {
             )),
         }
     }
+}
+
+impl Secrets {
+    /// Providers with the references to their secrets.
+    pub(crate) fn references(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.slack.as_deref().into_iter().map(|reference| ("slack", reference))
+    }
+}
+
+/// `ssm:` and the path of a parameter (PutParameter: letters, digits and `.-_/`).
+fn is_reference(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_/".contains(&byte);
+    text.strip_prefix("ssm:").is_some_and(|path| path.starts_with('/') && path.bytes().all(is_plain))
+}
+
+/// So much of what should be a reference that nobody reads a secret in it.
+fn shown(text: &str) -> String {
+    text.chars().take(4).chain(['…']).collect()
 }

@@ -1,0 +1,251 @@
+//! The ports filled with AWS, against moto, an emulated metadata service and pebble.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use irp_aws::{AccessKey, Aws, Imds, Options, Pace, s3::Bucket};
+use irp_edge::certs::{
+    AcmeConfig, Certificates, Challenge, Dns, FileStore, Keeper, Names, Source, Status, Store, SystemClock,
+    solve::DnsError, store::When,
+};
+use irp_edge::{notices::Notices, power::Presence as _};
+use irp_testkit::{
+    acme::{Pebble, PebbleOptions},
+    dns::Responder,
+    imds::Imds as Emulated,
+    moto::{KEY_ID, Moto, REGION, SECRET},
+};
+use irp_wire::tasks::Tasks;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    contract::{contract, done, name, race},
+    mirror::Mirror,
+    record::RecordKeeper,
+    s3_store::S3Store,
+    ssm_store::SsmStore,
+    zone::{Named, Zone},
+};
+
+struct World {
+    aws: Aws,
+    moto: Moto,
+    dir: tempfile::TempDir,
+}
+
+async fn world() -> World {
+    let dir = tempfile::tempdir().unwrap();
+    let moto = Moto::start(dir.path()).unwrap();
+    World { aws: Aws::load(options(&moto.url())).await.unwrap(), moto, dir }
+}
+
+fn options(endpoint: &str) -> Options {
+    Options {
+        region: Some(REGION.into()),
+        endpoint_url: Some(endpoint.into()),
+        credentials: Some(AccessKey { id: KEY_ID.into(), secret: SECRET.into(), session_token: None }),
+        pace: Pace::brisk(),
+        ..Options::default()
+    }
+}
+
+#[tokio::test]
+async fn the_store_in_parameters_keeps_the_contract() {
+    let world = world().await;
+    let store = Arc::new(SsmStore::new(world.aws.ssm(), "alice.example.com", None));
+    contract(store.clone()).await;
+    race(store.clone()).await;
+
+    // Another name sees nothing of it, nothing is readable in the clear, and old generations go.
+    let other = SsmStore::new(world.aws.ssm(), "alice.example.co", None);
+    assert!(other.list("").await.unwrap().is_empty());
+    let blob = name("certificate");
+    let large = vec![7; 20_000];
+    for _ in 0..4 {
+        done(store.put(&blob, &large, When::Always).await.unwrap());
+    }
+    let path = "/irp/cert/alice.example.com/certificate";
+    let seen = world.moto.cli(&["ssm", "get-parameters-by-path", "--path", path, "--recursive"]).unwrap();
+    let seen = seen["Parameters"].as_array().unwrap();
+    assert!(seen.iter().all(|parameter| parameter["Type"] == "SecureString"));
+    let heads = seen.iter().filter(|parameter| parameter["Name"].as_str().unwrap().contains("/g0"));
+    assert_eq!(heads.count(), 2, "the last two generations");
+    assert!(seen.len() < 20, "{}", seen.len());
+}
+
+#[tokio::test]
+async fn the_store_in_a_bucket_keeps_the_contract() {
+    let world = world().await;
+    let bucket: Bucket = "irp-certificates".parse().unwrap();
+    world.aws.s3().create_bucket(&bucket).await.unwrap();
+    let s3 = world.aws.s3();
+    // Moto checks conditions without a lock, so it cannot show who wins a race.
+    contract(Arc::new(S3Store::new(s3, bucket, "cert", "alice.example.com", None))).await;
+}
+
+#[tokio::test]
+async fn a_store_with_a_copy_keeps_the_contract_and_reads_when_the_original_is_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let copy = || FileStore::open(&dir.path().join("copy")).unwrap();
+    let original = Arc::new(FileStore::open(&dir.path().join("original")).unwrap());
+    let mirror = Mirror::new(original, copy());
+    contract(Arc::new(mirror)).await;
+
+    // Nobody listens there.
+    let away = options(&format!("http://127.0.0.1:{}", irp_testkit::port::unused().unwrap()));
+    let away = SsmStore::new(Aws::load(away).await.unwrap().ssm(), "alice.example.com", None);
+    let (kept, other) = (name("kept"), name("other"));
+    done(copy().put(&kept, b"yes", When::Always).await.unwrap());
+    let mirror = Mirror::new(Arc::new(away), copy());
+    let blob = mirror.get(&kept).await.unwrap().unwrap();
+    assert_eq!(blob.bytes(), b"yes");
+    mirror.get(&other).await.unwrap_err();
+    mirror.put(&kept, b"no", When::Always).await.unwrap_err();
+    assert_eq!(copy().get(&kept).await.unwrap().unwrap().bytes(), b"yes");
+}
+
+#[tokio::test]
+async fn records_follow_the_address_and_go_with_the_machine_only_if_they_are_ours() {
+    let world = world().await;
+    let route53 = world.aws.route53();
+    let (zone, _) = route53.create_zone("example.com", "one").await.unwrap();
+    let zone = zone.zone.id;
+    let emulated = Emulated::start().await.unwrap();
+    emulated.set("public-ipv4", "203.0.113.7");
+    emulated.set("ipv6", "2001:db8::7");
+    let keeper = |named| {
+        let own = Arc::new(Zone::new(world.aws.route53(), named));
+        let names = vec!["alice.example.com".parse().unwrap(), "bob.example.com".parse().unwrap()];
+        RecordKeeper::new(Imds::new(&emulated.url()).unwrap(), Some(own), names, 60)
+    };
+    let first = keeper(Named::Name("example.com".into()));
+    let notices = Notices::default();
+    let mut reader = notices.reader();
+    let tasks = Tasks::new();
+    tasks.spawn(first.clone().run(notices, tasks.token().clone()));
+    let value = async |name: &str, kind: &str| {
+        let set = route53.record_set(&zone, name, kind).await.unwrap();
+        set.map(|set| (set.ttl, set.values.join(" ")))
+    };
+    let becomes = async |name: &str, kind: &str, wanted: &str| {
+        let waiting = async {
+            while value(name, kind).await != Some((60, wanted.to_owned())) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), waiting).await.expect(wanted);
+    };
+    becomes("alice.example.com", "A", "203.0.113.7").await;
+    becomes("bob.example.com", "AAAA", "2001:db8::7").await;
+
+    // An Elastic IP is attached.
+    emulated.set("public-ipv4", "203.0.113.99");
+    becomes("bob.example.com", "A", "203.0.113.99").await;
+    emulated.recommend_rebalance("2026-11-22T19:00:00Z");
+    let told = tokio::time::timeout(Duration::from_secs(30), reader.next()).await.unwrap();
+    assert!(told.contains("rebalance"), "{told}");
+
+    // Another machine has taken one name; the restart of the service leaves everything.
+    tasks.shutdown(Duration::from_secs(2)).await;
+    let theirs = Zone::new(world.aws.route53(), Named::Id(zone.clone()));
+    theirs.point("alice.example.com", "A", 60, "198.51.100.1").await.unwrap().unwrap();
+    first.withdraw().await;
+    assert_eq!(value("alice.example.com", "A").await, Some((60, "198.51.100.1".into())));
+    assert_eq!(value("bob.example.com", "A").await, None);
+    assert_eq!(value("alice.example.com", "AAAA").await, None);
+
+    // Spot: the names go at once, and clients hear it.
+    let second = keeper(Named::Id(zone.clone()));
+    let notices = Notices::default();
+    let mut reader = notices.reader();
+    let tasks = Tasks::new();
+    tasks.spawn(second.run(notices, tasks.token().clone()));
+    becomes("bob.example.com", "A", "203.0.113.99").await;
+    emulated.announce_spot_end("2026-11-22T20:00:00Z");
+    let told = async { while !reader.next().await.contains("2026-11-22T20:00:00Z") {} };
+    tokio::time::timeout(Duration::from_secs(30), told).await.expect("the notice");
+    let gone = async {
+        while value("bob.example.com", "A").await.is_some() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), gone).await.expect("the record goes");
+    tasks.shutdown(Duration::from_secs(2)).await;
+}
+
+#[tokio::test]
+async fn challenges_are_quoted_kept_apart_and_taken_down_exactly() {
+    let world = world().await;
+    let route53 = world.aws.route53();
+    let (made, _) = route53.create_zone("example.com", "one").await.unwrap();
+    let zone = Zone::new(world.aws.route53(), Named::Name("example.com".into()));
+    let record = "_acme-challenge.alice.example.com";
+    let values =
+        async || route53.record_set(&made.zone.id, record, "TXT").await.unwrap().map(|set| set.values);
+    zone.set_txt(record, "one").await.unwrap();
+    zone.set_txt(record, "two").await.unwrap();
+    zone.set_txt(record, "two").await.unwrap();
+    zone.wait_visible(record, "two").await.unwrap();
+    assert_eq!(values().await.unwrap(), ["\"one\"", "\"two\""]);
+    zone.clear_txt(record, "one").await.unwrap();
+    zone.clear_txt(record, "one").await.unwrap();
+    assert_eq!(values().await.unwrap(), ["\"two\""]);
+    zone.clear_txt(record, "two").await.unwrap();
+    assert_eq!(values().await, None);
+
+    let missing = Zone::new(world.aws.route53(), Named::Name("example.org".into()));
+    let error = missing.set_txt("_acme-challenge.example.org", "x").await.unwrap_err();
+    assert!(
+        std::error::Error::source(&error).unwrap().to_string().contains("no public Route 53 zone"),
+        "{error:?}"
+    );
+}
+
+/// The responder of the testkit as a zone: moto answers no DNS queries.
+#[derive(Debug)]
+struct Answering(Arc<Responder>);
+
+impl Dns for Answering {
+    fn set_txt<'a>(&'a self, name: &'a str, value: &'a str) -> BoxFuture<'a, Result<(), DnsError>> {
+        self.0.add_txt(name, value);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn clear_txt<'a>(&'a self, name: &'a str, value: &'a str) -> BoxFuture<'a, Result<(), DnsError>> {
+        self.0.remove_txt(name, value);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn wait_visible<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<(), DnsError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+#[tokio::test]
+async fn launching_the_same_name_ten_times_orders_one_certificate() {
+    let world = world().await;
+    let dns = Arc::new(Responder::start().await.unwrap());
+    let options = PebbleOptions { dns: Some(dns.address()), ..PebbleOptions::default() };
+    let pebble = Pebble::start(world.dir.path(), &options).unwrap();
+    let mut ordered = 0;
+    for _ in 0..10 {
+        // Each launch is a new machine: nothing but Parameter Store is left of the one before.
+        let config = AcmeConfig {
+            directory_url: pebble.directory_url.clone(),
+            contact: None,
+            extra_roots_pem: Some(std::fs::read_to_string(&pebble.root_pem).unwrap()),
+            challenge: Challenge::Dns01(Arc::new(Answering(Arc::clone(&dns)))),
+            names: Names::new(["alice.example.com"]).unwrap(),
+        };
+        let store = Arc::new(SsmStore::new(world.aws.ssm(), "alice.example.com", None));
+        let keeper = Keeper::new(config, store, Certificates::new(), Arc::new(SystemClock)).unwrap();
+        let (mut status, stop, tasks) = (keeper.status(), CancellationToken::new(), Tasks::new());
+        tasks.spawn(keeper.run(stop.clone()));
+        let ready = status.wait_for(|status| matches!(status, Status::Ready { .. }));
+        let ready = tokio::time::timeout(Duration::from_secs(60), ready).await.unwrap().unwrap().clone();
+        ordered += usize::from(matches!(ready, Status::Ready { source: Source::Ordered, .. }));
+        stop.cancel();
+        tasks.shutdown(Duration::from_secs(10)).await;
+    }
+    assert_eq!((ordered, pebble.orders(), pebble.certificates()), (1, 1, 1));
+}
