@@ -136,6 +136,17 @@ impl Responder {
         self.add(name, kind::CAA, data);
     }
 
+    /// Adds an NS record.
+    pub fn add_ns(&self, name: &str, server: &str) {
+        let mut data = Vec::new();
+        for label in normal(server).split('.') {
+            data.push(u8::try_from(label.len()).unwrap_or(u8::MAX));
+            data.extend_from_slice(label.as_bytes());
+        }
+        data.push(0);
+        self.add(name, kind::NS, data);
+    }
+
     /// Removes all records of a name.
     pub fn remove(&self, name: &str) {
         let name = normal(name);
@@ -252,7 +263,7 @@ fn answer(query: &[u8], zone: &Mutex<Zone>) -> Option<Vec<u8>> {
     let records = zone.records.get(&(name.clone(), kind)).cloned().unwrap_or_default();
     let (answers, authority) = match kind {
         kind::SOA if exists => (vec![soa()], Vec::new()),
-        kind::NS if exists => (vec![vec![2, b'n', b's', 0]], Vec::new()),
+        kind::NS if exists && records.is_empty() => (vec![vec![2, b'n', b's', 0]], Vec::new()),
         // RFC 2308: what is not there is said with the SOA.
         _ if records.is_empty() => (Vec::new(), soa()),
         _ => (records, Vec::new()),

@@ -4,8 +4,11 @@
 //! the program runs with.
 
 pub(crate) mod aws;
+pub(crate) mod doctor;
 pub(crate) mod forward;
 pub(crate) mod launch;
+pub(crate) mod secret;
+pub(crate) mod setup;
 
 use std::path::PathBuf;
 
@@ -71,6 +74,10 @@ pub(crate) enum Command {
     Up(Up),
     Connect(Connect),
     Generate(Box<launch::Generate>),
+    Setup(Box<setup::Setup>),
+    Doctor(Box<doctor::Doctor>),
+    Secret(secret::Secret),
+    Forget(Box<secret::Forget>),
     Edge(Edge),
     Sign(Sign),
     Keygen(Keygen),

@@ -19,3 +19,10 @@ pub(crate) fn edges() -> Vec<EdgeBinary> {
     };
     EDGES.into_iter().filter_map(edge).collect()
 }
+
+/// Stands for the edge where no machine is launched. Nothing is downloaded from a name below `invalid` (RFC 2606).
+pub(crate) fn any_edge() -> Vec<EdgeBinary> {
+    let url = "https://irp.invalid/irp".parse();
+    url.map(|url| vec![EdgeBinary { arch: None, artefact: Artefact { url, sha256: None } }])
+        .unwrap_or_default()
+}

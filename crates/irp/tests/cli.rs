@@ -62,8 +62,24 @@ fn help_is_complete() {
     }
 }
 
-const COMMANDS: &[&str] =
-    &["", "up", "connect", "generate", "edge", "sign", "keygen", "ca", "ca path", "ca show", "completions"];
+const COMMANDS: &[&str] = &[
+    "",
+    "up",
+    "connect",
+    "generate",
+    "edge",
+    "sign",
+    "keygen",
+    "ca",
+    "ca path",
+    "ca show",
+    "completions",
+    "setup",
+    "doctor",
+    "secret",
+    "secret put",
+    "forget",
+];
 
 #[test]
 fn the_version_is_on_stdout() {

@@ -8,6 +8,7 @@ mod images;
 mod instances;
 mod launch;
 mod networks;
+mod routes;
 mod templates;
 mod types;
 
@@ -21,6 +22,7 @@ pub use self::{
     instances::{ConsoleOutput, Instance, State, StateChange},
     launch::{LaunchData, NetworkInterface, RunInstances, TemplateReference, Volume},
     networks::{Ingress, SecurityGroup, Subnet, Vpc},
+    routes::{Association, Route, RouteTable},
     templates::LaunchTemplate,
     types::{InstanceType, Offering},
 };

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Ec2, LaunchData, Tags};
+use super::{Ec2, Filter, LaunchData, Tags};
 use crate::{error::Error, form::Form, xml};
 
 /// A launch template.
@@ -48,7 +48,62 @@ impl Ec2 {
         }
     }
 
-    /// CreateLaunchTemplate.
+    /// DescribeLaunchTemplates: those that match.
+    ///
+    /// # Errors
+    ///
+    /// When AWS refuses or is not reached.
+    pub async fn launch_templates_where(&self, filters: &[Filter]) -> Result<Vec<LaunchTemplate>, Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Page {
+            #[serde(default, deserialize_with = "xml::items")]
+            launch_templates: Vec<LaunchTemplate>,
+            next_token: Option<String>,
+        }
+        let mut found = Vec::new();
+        let form = || {
+            let mut form = Form::new();
+            form.filters(filters);
+            form
+        };
+        self.pages("DescribeLaunchTemplates", form, |page: Page| {
+            found.extend(page.launch_templates);
+            page.next_token
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// DescribeLaunchTemplateVersions: the description of a version, a number or `$Default`; `None` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::Kind::NotFound) when there is no such template or version.
+    pub async fn launch_template_description(
+        &self,
+        name: &str,
+        version: &str,
+    ) -> Result<Option<String>, Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Answer {
+            #[serde(default, deserialize_with = "xml::items")]
+            launch_template_version_set: Vec<Version>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Version {
+            version_description: Option<String>,
+        }
+        let mut form = Form::new();
+        form.set("LaunchTemplateName", name).list("LaunchTemplateVersion", [version]);
+        let answer: Answer = self.send("DescribeLaunchTemplateVersions", &form).await?;
+        let version = answer.launch_template_version_set.into_iter().next();
+        Ok(version.and_then(|version| version.version_description).filter(|text| !text.is_empty()))
+    }
+
+    /// CreateLaunchTemplate; `description` is that of its first version, at most 255 characters.
     ///
     /// # Errors
     ///
@@ -56,6 +111,7 @@ impl Ec2 {
     pub async fn create_launch_template(
         &self,
         name: &str,
+        description: &str,
         data: &LaunchData,
         tags: &Tags,
     ) -> Result<LaunchTemplate, Error> {
@@ -65,7 +121,7 @@ impl Ec2 {
             launch_template: LaunchTemplate,
         }
         let mut form = Form::new();
-        form.set("LaunchTemplateName", name);
+        form.set("LaunchTemplateName", name).set("VersionDescription", description);
         form.tag_specifications("", &["launch-template"], tags);
         data.write(&mut form, "LaunchTemplateData.");
         let answer: Answer = self.send("CreateLaunchTemplate", &form).await?;
@@ -77,7 +133,12 @@ impl Ec2 {
     /// # Errors
     ///
     /// [`NotFound`](crate::Kind::NotFound) when there is no template of this name.
-    pub async fn update_launch_template(&self, name: &str, data: &LaunchData) -> Result<u64, Error> {
+    pub async fn update_launch_template(
+        &self,
+        name: &str,
+        description: &str,
+        data: &LaunchData,
+    ) -> Result<u64, Error> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Answer {
@@ -89,7 +150,7 @@ impl Ec2 {
             version_number: u64,
         }
         let mut form = Form::new();
-        form.set("LaunchTemplateName", name);
+        form.set("LaunchTemplateName", name).set("VersionDescription", description);
         data.write(&mut form, "LaunchTemplateData.");
         let answer: Answer = self.send("CreateLaunchTemplateVersion", &form).await?;
         let version = answer.launch_template_version.version_number;

@@ -20,6 +20,9 @@ pub struct Role {
     pub name: String,
     /// Its ARN.
     pub arn: String,
+    /// The ARN of a policy that nothing it has can exceed.
+    #[serde(default, deserialize_with = "boundary")]
+    pub permissions_boundary: Option<String>,
     /// Its tags.
     #[serde(default, deserialize_with = "tags")]
     pub tags: BTreeMap<String, String>,
@@ -85,6 +88,17 @@ impl Iam {
         let mut form = Form::new();
         form.set("RoleName", name);
         Ok(optional(self.order("DeleteRole", &form).await)?.is_some())
+    }
+
+    /// PutRolePermissionsBoundary: gives a role that exists a boundary, or another one.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](Kind::NotFound) when there is no such role.
+    pub async fn put_role_boundary(&self, role: &str, boundary: &str) -> Result<(), Error> {
+        let mut form = Form::new();
+        form.set("RoleName", role).set("PermissionsBoundary", boundary);
+        self.order("PutRolePermissionsBoundary", &form).await
     }
 
     /// PutRolePolicy: makes or replaces an inline policy.
@@ -182,6 +196,15 @@ pub(super) fn tags<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String
     }
     let tags: Vec<Tag> = xml::members(from)?;
     Ok(tags.into_iter().map(|tag| (tag.key, tag.value)).collect())
+}
+
+fn boundary<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    struct Attached {
+        #[serde(rename = "PermissionsBoundaryArn")]
+        arn: Option<String>,
+    }
+    Ok(Option::<Attached>::deserialize(from)?.and_then(|attached| attached.arn))
 }
 
 fn decoded(text: &str) -> String {

@@ -4,14 +4,73 @@ use aws_lc_rs::digest;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::Method;
 use quick_xml::escape::escape;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{Bucket, S3};
-use crate::error::{Error, Kind};
+use crate::{
+    error::{Error, Kind},
+    xml,
+};
 
 /// The namespace that request bodies are in.
 const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 
+/// What of a bucket's settings irp looks at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BucketSettings {
+    /// Nothing in it can be made public.
+    pub is_private: bool,
+    /// `AES256`, or `aws:kms`.
+    pub encryption: Option<String>,
+    /// The KMS key of that encryption.
+    pub kms_key: Option<String>,
+    /// Prefixes, and the days after which what begins with them is deleted.
+    pub expiry: Vec<(String, u32)>,
+}
+
 impl S3 {
+    /// GetPublicAccessBlock, GetBucketEncryption and GetBucketLifecycleConfiguration. What is not set reads as its default.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such bucket, or AWS refuses or is not reached.
+    pub async fn bucket_settings(&self, bucket: &Bucket) -> Result<BucketSettings, Error> {
+        let access: Option<AccessBlock> =
+            self.setting("GetPublicAccessBlock", bucket, "publicAccessBlock").await?;
+        let encryption: Option<Encryption> =
+            self.setting("GetBucketEncryption", bucket, "encryption").await?;
+        let lifecycle: Option<Lifecycle> =
+            self.setting("GetBucketLifecycleConfiguration", bucket, "lifecycle").await?;
+        let by_default = encryption.and_then(|encryption| encryption.rule.into_iter().next()?.by_default);
+        let (encryption, kms_key) = by_default.map_or((None, None), |by| (Some(by.algorithm), by.kms_key));
+        let rules = lifecycle.map(|lifecycle| lifecycle.rule).unwrap_or_default();
+        Ok(BucketSettings {
+            is_private: access.is_some_and(|block| {
+                [block.acls, block.ignored, block.policy, block.buckets]
+                    .iter()
+                    .all(|switch| switch.trim() == "true")
+            }),
+            encryption,
+            kms_key,
+            expiry: rules.into_iter().filter_map(Rule::expiry).collect(),
+        })
+    }
+
+    async fn setting<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        bucket: &Bucket,
+        what: &str,
+    ) -> Result<Option<T>, Error> {
+        let call = self.call(operation, Method::GET, bucket, "").query(what, "");
+        let action = call.action;
+        match call.send(&self.aws).await {
+            Ok(answer) => xml::parse(action, &answer).map(Some),
+            Err(error) if error.kind() == Kind::NotFound && !error.is("NoSuchBucket") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// HeadBucket: whether there is one of this name that the caller may see.
     ///
     /// # Errors
@@ -124,5 +183,73 @@ impl S3 {
         let call = self.call(operation, Method::PUT, bucket, "").query(what, "");
         let call = call.header("x-amz-checksum-sha256", checksum).body("application/xml", body);
         call.send(&self.aws).await.map(|_| ())
+    }
+}
+
+#[derive(Deserialize)]
+struct AccessBlock {
+    #[serde(default, rename = "BlockPublicAcls")]
+    acls: String,
+    #[serde(default, rename = "IgnorePublicAcls")]
+    ignored: String,
+    #[serde(default, rename = "BlockPublicPolicy")]
+    policy: String,
+    #[serde(default, rename = "RestrictPublicBuckets")]
+    buckets: String,
+}
+
+#[derive(Deserialize)]
+struct Encryption {
+    #[serde(default, rename = "Rule")]
+    rule: Vec<EncryptionRule>,
+}
+
+#[derive(Deserialize)]
+struct EncryptionRule {
+    #[serde(rename = "ApplyServerSideEncryptionByDefault")]
+    by_default: Option<ByDefault>,
+}
+
+#[derive(Deserialize)]
+struct ByDefault {
+    #[serde(rename = "SSEAlgorithm")]
+    algorithm: String,
+    #[serde(rename = "KMSMasterKeyID")]
+    kms_key: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Lifecycle {
+    #[serde(default, rename = "Rule")]
+    rule: Vec<Rule>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Rule {
+    #[serde(default)]
+    status: String,
+    prefix: Option<String>,
+    filter: Option<Filter>,
+    expiration: Option<Expiration>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Filter {
+    prefix: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Expiration {
+    days: Option<u32>,
+}
+
+impl Rule {
+    fn expiry(self) -> Option<(String, u32)> {
+        let days = self.expiration?.days?;
+        let prefix = self.prefix.or_else(|| self.filter.and_then(|filter| filter.prefix));
+        (self.status == "Enabled").then(|| (prefix.unwrap_or_default(), days))
     }
 }

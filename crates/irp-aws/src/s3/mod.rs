@@ -7,7 +7,10 @@ use std::{fmt, str::FromStr};
 
 use http::Method;
 
-pub use self::objects::{Object, ObjectSummary, PutObject, When};
+pub use self::{
+    buckets::BucketSettings,
+    objects::{Object, ObjectSummary, PutObject, When},
+};
 use crate::{account::Aws, call::Call, encode, service::Service};
 
 /// S3 in one region.

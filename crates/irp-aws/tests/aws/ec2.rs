@@ -120,12 +120,19 @@ async fn launch_templates_come_in_versions_and_go() {
         tags: tags("alice"),
         ..LaunchData::default()
     };
-    let made = ec2.create_launch_template("reverse-proxy", &data, &tags("alice")).await.unwrap();
+    let made = ec2.create_launch_template("reverse-proxy", "first", &data, &tags("alice")).await.unwrap();
     assert_eq!((made.default_version, made.latest_version), (1, 1));
-    let again = ec2.create_launch_template("reverse-proxy", &data, &tags("alice")).await;
+    let again = ec2.create_launch_template("reverse-proxy", "first", &data, &tags("alice")).await;
     assert_eq!(again.unwrap_err().kind(), Kind::Exists);
     data.instance_type = Some("t4g.micro".into());
-    assert_eq!(ec2.update_launch_template("reverse-proxy", &data).await.unwrap(), 2);
+    assert_eq!(ec2.update_launch_template("reverse-proxy", "second", &data).await.unwrap(), 2);
+    let described = async |version| ec2.launch_template_description("reverse-proxy", version).await.unwrap();
+    assert_eq!(described("$Default").await.as_deref(), Some("second"));
+    assert_eq!(described("1").await.as_deref(), Some("first"));
+    let of_alice = [Filter::new("tag:irp:host", ["alice"])];
+    assert_eq!(ec2.launch_templates_where(&of_alice).await.unwrap().len(), 1);
+    let of_bob = [Filter::new("tag:irp:host", ["bob"])];
+    assert_eq!(ec2.launch_templates_where(&of_bob).await.unwrap(), []);
     let found = ec2.launch_template("reverse-proxy").await.unwrap().unwrap();
     assert_eq!((found.id.as_str(), found.default_version), (made.id.as_str(), 2));
 
@@ -197,4 +204,26 @@ async fn an_order_says_everything_that_it_must() {
     has("TagSpecification.4.Tag.2.Key=irp%3Amanaged");
     let authorization = asked.headers["authorization"].to_str().unwrap();
     assert!(authorization.contains("/eu-central-1/ec2/aws4_request"), "{authorization}");
+}
+
+#[tokio::test]
+async fn a_network_has_a_way_to_the_internet_or_not() {
+    let world = world().await;
+    let ec2 = world.aws.ec2();
+    let vpc = ec2.vpcs(&[Filter::new("is-default", ["true"])]).await.unwrap().remove(0);
+    let of_vpc = [Filter::new("vpc-id", [&vpc.id])];
+    let main = async || {
+        let tables = ec2.route_tables(&of_vpc).await.unwrap();
+        let is_main = |table: &irp_aws::ec2::RouteTable| table.associations.iter().any(|it| it.main);
+        tables.into_iter().find(is_main).unwrap()
+    };
+    let table = main().await;
+    assert!(!table.is_public(), "{table:?}");
+    let cli = |args: &[&str]| world.moto.cli(&[&["ec2"], args].concat()).unwrap();
+    let gateway = cli(&["create-internet-gateway"]);
+    let gateway = gateway["InternetGateway"]["InternetGatewayId"].as_str().unwrap();
+    cli(&["attach-internet-gateway", "--internet-gateway-id", gateway, "--vpc-id", &vpc.id]);
+    let everywhere = ["--destination-cidr-block", "0.0.0.0/0", "--gateway-id", gateway];
+    cli(&[&["create-route", "--route-table-id", &table.id], &everywhere[..]].concat());
+    assert!(main().await.is_public());
 }

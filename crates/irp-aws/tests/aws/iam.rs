@@ -27,6 +27,11 @@ async fn a_role_gets_a_policy_and_a_profile_and_all_go_again() {
     assert_eq!(iam.create_role(&role).await.unwrap_err().kind(), Kind::Exists);
     let found = iam.role("irp-edge-alice").await.unwrap().unwrap();
     assert_eq!((&found.arn, &found.tags), (&made.arn, &role.tags));
+    assert_eq!(found.permissions_boundary, None);
+    let boundary = "arn:aws:iam::123456789012:policy/boundary";
+    iam.put_role_boundary(&role.name, boundary).await.unwrap();
+    let found = iam.role("irp-edge-alice").await.unwrap().unwrap();
+    assert_eq!(found.permissions_boundary.as_deref(), Some(boundary));
     iam.put_role_policy(&role.name, "edge", POLICY).await.unwrap();
     assert_eq!(iam.role_policies(&role.name).await.unwrap(), ["edge"]);
     assert_eq!(

@@ -22,12 +22,21 @@ async fn objects_are_written_under_conditions_and_read_by_whoever_has_the_url() 
     let s3 = world.aws.s3();
     let bucket: Bucket = "irp-123456789012".parse().unwrap();
     assert!(!s3.bucket_exists(&bucket).await.unwrap());
+    s3.create_bucket(&bucket).await.unwrap();
+    let bare = s3.bucket_settings(&bucket).await.unwrap();
+    assert!(!bare.is_private && bare.expiry.is_empty(), "{bare:?}");
     for _ in 0..2 {
         s3.create_bucket(&bucket).await.unwrap();
         s3.block_public_access(&bucket).await.unwrap();
         s3.encrypt_bucket(&bucket, None).await.unwrap();
         s3.expire_objects(&bucket, "edge/", 30).await.unwrap();
     }
+    let settings = s3.bucket_settings(&bucket).await.unwrap();
+    assert!(settings.is_private && settings.kms_key.is_none(), "{settings:?}");
+    assert_eq!(settings.encryption.as_deref(), Some("AES256"));
+    assert_eq!(settings.expiry, [("edge/".to_owned(), 30)]);
+    let missing = s3.bucket_settings(&"irp-nobody".parse().unwrap()).await.unwrap_err();
+    assert_eq!(missing.kind(), Kind::NotFound);
     assert!(s3.bucket_exists(&bucket).await.unwrap());
     let cli = |args: &[&str]| world.moto.cli(&[args, &["--bucket", "irp-123456789012"]].concat()).unwrap();
     let blocked = cli(&["s3api", "get-public-access-block"]);

@@ -17,8 +17,8 @@ pub(crate) fn explain_for(error: &Error, profile: Option<&str>) -> Failure {
     let profile = profile.map(str::to_owned).or_else(environment::aws_profile);
     let with_profile = profile.map(|profile| format!(" --profile {profile}")).unwrap_or_default();
     let action = error.action();
-    let failure = match error.kind() {
-        Refusal::Denied => return denied(error),
+    match error.kind() {
+        Refusal::Denied => denied(error),
         Refusal::NoCredentials => told("irp has no AWS credentials", error)
             .hint(format!("aws configure sso{with_profile}, then aws sso login{with_profile}"))
             .hint("or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
@@ -43,12 +43,11 @@ pub(crate) fn explain_for(error: &Error, profile: Option<&str>) -> Failure {
         Refusal::Service => told(format!("AWS failed at {action}"), error).hint(
             "try again; https://health.aws.amazon.com/health/status shows whether others have the same",
         ),
-        Refusal::Network => return unreached(error),
+        Refusal::Network => unreached(error),
         Refusal::Answer => told(format!("the answer to {action} cannot be read"), error)
             .hint("is AWS_ENDPOINT_URL set to something that is not AWS?"),
         _ => invalid(error),
-    };
-    failure
+    }
 }
 
 fn told(message: impl Into<String>, error: &Error) -> Failure {

@@ -5,5 +5,9 @@
 #![allow(dead_code, reason = "the commands that use all of it land one after another")]
 
 pub(crate) mod account;
+pub(crate) mod caa;
+pub(crate) mod doctor;
 pub(crate) mod explain;
+pub(crate) mod resolver;
+pub(crate) mod setup;
 pub(crate) mod zone;

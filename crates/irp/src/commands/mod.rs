@@ -3,9 +3,13 @@
 mod ca;
 mod completions;
 mod connect;
+mod doctor;
 mod edge;
+mod forget;
 mod generate;
 mod keygen;
+mod secret;
+mod setup;
 mod sign;
 mod tunnel;
 mod up;
@@ -38,6 +42,22 @@ pub(crate) fn run(command: Command, environment: &Environment, ui: &Ui) -> Resul
         Command::Generate(flags) => {
             start_log(environment, ui)?;
             block_on(generate::run(&flags, environment, ui))
+        }
+        Command::Setup(flags) => {
+            start_log(environment, ui)?;
+            block_on(setup::run(&flags, environment, ui))
+        }
+        Command::Doctor(flags) => {
+            start_log(environment, ui)?;
+            block_on(doctor::run(&flags, environment, ui))
+        }
+        Command::Secret(flags) => {
+            start_log(environment, ui)?;
+            block_on(secret::run(&flags, environment, ui))
+        }
+        Command::Forget(flags) => {
+            start_log(environment, ui)?;
+            block_on(forget::run(&flags, environment, ui))
         }
         Command::Edge(flags) => block_on(edge::run(flags, environment, ui)),
         Command::Sign(flags) => {

@@ -3,9 +3,13 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
-use irp_launch::settings::{Key, Layers, SettingError, Settings, Source};
+use irp_launch::{
+    settings::{EdgeBinary, Key, Layers, SettingError, Settings, Source},
+    values::{KmsKey, Label, ValueError, ZoneName},
+};
 use serde::Deserialize;
 
 use super::toml_file;
@@ -37,6 +41,73 @@ pub(crate) fn settings(
     environment: &Environment,
     ui: &Ui,
 ) -> Result<Settings, Failure> {
+    with_programs(flags, environment, ui, &release::edges())
+}
+
+/// The same for commands that launch nothing: it does not matter where the edge would be downloaded.
+///
+/// # Errors
+///
+/// As [`settings`].
+pub(crate) fn settings_without_program(
+    flags: &launch::Settings,
+    environment: &Environment,
+    ui: &Ui,
+) -> Result<Settings, Failure> {
+    with_programs(flags, environment, ui, &release::any_edge())
+}
+
+fn with_programs(
+    flags: &launch::Settings,
+    environment: &Environment,
+    ui: &Ui,
+    programs: &[EdgeBinary],
+) -> Result<Settings, Failure> {
+    let layers = layers(flags, environment, ui)?;
+    let settings = Settings::read(&layers, programs).map_err(|errors| explain(&errors))?;
+    for warning in settings.warnings() {
+        ui.warning(&warning.to_string());
+    }
+    Ok(settings)
+}
+
+/// The first label of the public name, and the key for what is kept of it: all that a secret needs.
+///
+/// # Errors
+///
+/// As [`settings`], for these two.
+pub(crate) fn host(
+    flags: &launch::Settings,
+    environment: &Environment,
+    ui: &Ui,
+) -> Result<(Label, Option<KmsKey>), Failure> {
+    let layers = layers(flags, environment, ui)?;
+    let host = read(&layers, Key::HostName)?
+        .ok_or_else(|| explain(&[SettingError::Missing { key: Key::HostName }]))?;
+    Ok((host, read(&layers, Key::KmsKey)?))
+}
+
+/// The zone in which names are made.
+///
+/// # Errors
+///
+/// As [`settings`], for this one.
+pub(crate) fn zone(
+    flags: &launch::Settings,
+    environment: &Environment,
+    ui: &Ui,
+) -> Result<ZoneName, Failure> {
+    let key = Key::HostedZoneDomain;
+    read(&layers(flags, environment, ui)?, key)?.ok_or_else(|| explain(&[SettingError::Missing { key }]))
+}
+
+fn read<T: FromStr<Err = ValueError>>(layers: &Layers, key: Key) -> Result<Option<T>, Failure> {
+    let Some((text, origin)) = layers.find(key) else { return Ok(None) };
+    let wrong = |why| explain(&[SettingError::Value { key, origin, text: text.to_owned(), why }]);
+    text.parse().map(Some).map_err(wrong)
+}
+
+fn layers(flags: &launch::Settings, environment: &Environment, ui: &Ui) -> Result<Layers, Failure> {
     let mut layers = Layers::new(environment.user.clone());
     layers.push(Source::Flag, flags.typed());
     layers.push(Source::Environment, environment::settings());
@@ -53,11 +124,7 @@ pub(crate) fn settings(
         let texts: LaunchFile = toml_file::read(&file)?;
         layers.push(Source::File(file.display().to_string()), texts.texts());
     }
-    let settings = Settings::read(&layers, &release::edges()).map_err(|errors| explain(&errors))?;
-    for warning in settings.warnings() {
-        ui.warning(&warning.to_string());
-    }
-    Ok(settings)
+    Ok(layers)
 }
 
 /// The file that was named, which must be there, or the first of the usual ones that is.

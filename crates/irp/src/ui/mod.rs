@@ -32,6 +32,7 @@ use self::{escape::escape, rate::Rate, traffic::grouped};
 pub(crate) use self::{step::Step, traffic::Exchange};
 use crate::{
     clock::{self, Zone},
+    cloud::doctor::Check,
     environment::Environment,
     error::{Failure, Kind},
 };
@@ -209,6 +210,22 @@ impl Ui {
     pub(crate) fn warning_line(&self, text: &str) {
         if !self.wanted.json {
             self.warning(text);
+        }
+    }
+
+    /// What was looked at, and whether it is right: the result of `irp doctor`, on stdout.
+    pub(crate) fn check(&self, check: &Check) {
+        if self.wanted.json {
+            return self.event("check", check);
+        }
+        let mark = match check.ok {
+            Some(true) => format!("{GOOD}✓{GOOD:#}"),
+            Some(false) => format!("{BAD}✗{BAD:#}"),
+            None => format!("{DIM}–{DIM:#}"),
+        };
+        self.out(&format!("  {mark} {:<13} {}", check.check, escape(&check.text, MESSAGE_MOST)));
+        for mend in &check.mend {
+            self.out(&format!("      {DIM}→{DIM:#} {}", escape(mend, MESSAGE_MOST)));
         }
     }
 

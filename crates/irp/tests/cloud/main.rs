@@ -2,4 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod doctor;
+mod explain;
+mod secret;
+mod setup;
 mod stage;

@@ -1,7 +1,5 @@
 //! An AWS account on this machine, and a home from which `irp` is run.
 
-#![allow(dead_code, reason = "each test uses its part of the stage")]
-
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -1,0 +1,67 @@
+//! `irp doctor` as it is typed.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+use irp_launch::values::Image;
+
+use super::{aws::Access, launch};
+
+/// Check everything that a launch needs
+#[derive(Args, Debug)]
+#[command(long_about = "\
+Check everything that a launch needs: settings, credentials, zone and delegation, CAA records, role, network, image, \
+quota, and whether a machine that runs is reached.
+
+Each line begins with ✓, ✗ or –, the last where nobody can tell; below each ✗ stands what mends it. Nothing is \
+changed. It ends with 0 when nothing is wrong.")]
+#[command(after_long_help = "\
+Examples:
+  irp doctor
+  irp doctor --profile work --json
+  irp doctor --resolver 192.0.2.53     ask another name server than the system's")]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) settings: launch::Settings,
+    #[command(flatten)]
+    pub(crate) access: Access,
+    /// Where machines are [default: a default subnet]
+    #[arg(long, value_name = "ID", help_heading = "AWS")]
+    pub(crate) subnet: Option<String>,
+    /// What machines are made from: al2023, debian, ubuntu or ami-… [default: al2023]
+    #[arg(
+        long,
+        value_name = "IMAGE",
+        default_value = "al2023",
+        hide_default_value = true,
+        help_heading = "AWS"
+    )]
+    pub(crate) image: Image,
+    /// The machine has no role, as after `irp setup --no-role`
+    #[arg(long, help_heading = "AWS")]
+    pub(crate) no_role: bool,
+    /// Ask this name server [default: the system's first]
+    #[arg(long, value_name = "ADDRESS", value_parser = resolver)]
+    pub(crate) resolver: Option<SocketAddr>,
+}
+
+/// An address, with or without a port.
+fn resolver(text: &str) -> Result<SocketAddr, String> {
+    let with_port = text.parse::<SocketAddr>();
+    let alone = || text.parse().map(|address| SocketAddr::new(address, 53));
+    with_port
+        .or_else(|_| alone())
+        .map_err(|_| "write an address, such as 192.0.2.53 or 192.0.2.53:53".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resolver_is_an_address_and_perhaps_a_port() {
+        assert_eq!(resolver("192.0.2.53"), Ok(([192, 0, 2, 53], 53).into()));
+        assert_eq!(resolver("192.0.2.53:5353"), Ok(([192, 0, 2, 53], 5353).into()));
+        assert!(resolver("::1").is_ok() && resolver("[::1]:53").is_ok() && resolver("dns.example").is_err());
+    }
+}
