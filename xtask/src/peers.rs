@@ -24,6 +24,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "chromium", package: "chromium" },
     Program { name: "cloud-init", package: "cloud-init" },
     Program { name: "curl", package: "curl" },
+    Program { name: "grep", package: "grep" },
     Program { name: "id", package: "coreutils" },
     Program { name: "install", package: "coreutils" },
     Program { name: "ip", package: "iproute2" },

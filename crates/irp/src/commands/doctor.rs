@@ -67,7 +67,11 @@ pub(super) async fn run(flags: &Doctor, environment: &Environment, ui: &Ui) -> R
     match wrong.first() {
         None => Ok(ExitCode::SUCCESS),
         Some(kind) => {
-            ui.line(&format!("{} of it is wrong", wrong.len()));
+            let told = match wrong.len() {
+                1 => "one thing is wrong".to_owned(),
+                count => format!("{count} things are wrong"),
+            };
+            ui.line(&told);
             Ok(kind.exit_code())
         }
     }

@@ -74,7 +74,7 @@ pub(super) async fn group(subject: &Subject<'_>, vpc_id: &str) -> Check {
     match look::group(subject.account, vpc_id).await {
         Ok(Some(group)) => judge(CHECK, &group),
         Ok(None) => Check::unknown(CHECK, format!("{} is not there yet in {vpc_id}", tags::GROUP_NAME))
-            .mend("irp setup or irp up makes it"),
+            .mend("irp setup makes it"),
         Err(failure) => Check::failed(CHECK, &failure),
     }
 }
