@@ -4,7 +4,7 @@
 //! cannot touch a neighbour's name, another type of record, another zone, or another name's keys.
 //!
 //! - [`Edge::policy`] is the inline policy of the role, [`trust`] says who may assume it;
-//! - [`person`] is what whoever types `irp up` needs, [`administrator`] what `irp setup` needs beyond that.
+//! - [`person()`] is what whoever types `irp up` needs, [`administrator`] what `irp setup` needs beyond that.
 
 mod edge;
 mod person;
