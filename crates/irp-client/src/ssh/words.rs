@@ -40,12 +40,11 @@ pub(super) fn explain(said: &[String], way: &str) -> CarrierError {
         return CarrierError::lasting(format!(
             "{way}: whoever answers is not the machine: its host key is none of those that the machine reported"
         ))
-        .hint("use another network, or end the machine and start it again: irp down NAME && irp up");
+        .hint("use another network, or end the machine and launch another one");
     }
     if has("Permission denied") {
         return CarrierError::lasting(format!("{way}: the machine does not let this key in: {all}"))
-            .hint("--via eic hands a fresh key over for a minute (not on Debian's images, which lack its package)")
-            .hint("--key FILE names the key whose public half the machine got when it was launched");
+            .hint("the machine lets in the key whose public half it got when it was launched");
     }
     if has("remote port forwarding failed") {
         return CarrierError::passing(format!(

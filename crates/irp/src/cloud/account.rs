@@ -19,8 +19,6 @@ pub(crate) struct Account {
     pub(crate) id: String,
     /// Whose credentials are in use: the ARN of a user or of an assumed role.
     pub(crate) caller_arn: String,
-    /// What policies of the caller hang on: the role of an assumed role, else the same.
-    pub(crate) principal: String,
 }
 
 /// Finds region and credentials, and asks AWS once whose they are: what is wrong with them is told here, and not in the
@@ -55,8 +53,7 @@ pub(crate) async fn find(access: &Access) -> Result<Account, Failure> {
     let aws = Aws::load(options).await.map_err(|error| unloaded(&error))?;
     let caller = aws.sts().caller().await;
     let caller = caller.map_err(|error| explain_for(&error, access.profile.as_deref()))?;
-    let principal = caller.principal();
-    Ok(Account { aws, id: caller.account, caller_arn: caller.arn, principal })
+    Ok(Account { aws, id: caller.account, caller_arn: caller.arn })
 }
 
 fn unloaded(error: &LoadError) -> Failure {

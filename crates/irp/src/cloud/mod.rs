@@ -2,8 +2,6 @@
 //!
 //! There is no state file: the account is the state, and everything of irp in it is found by its tags.
 
-#![allow(dead_code, reason = "the commands that use all of it land one after another")]
-
 pub(crate) mod account;
 pub(crate) mod caa;
 pub(crate) mod doctor;

@@ -243,6 +243,7 @@ async fn delete(
     if left.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    Err(Failure::new(Kind::Cloud, format!("still in use: {}", left.join(", ")))
-        .hint(format!("end the machine that uses it, then type this again: irp down {host}")))
+    Err(Failure::new(Kind::Cloud, format!("still in use: {}", left.join(", "))).hint(format!(
+        "end the machine of {host} that uses it (aws ec2 terminate-instances), then type this again"
+    )))
 }

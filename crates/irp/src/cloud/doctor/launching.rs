@@ -211,6 +211,6 @@ async fn reached(check: &'static str, id: &str, address: IpAddr) -> Check {
         Err(_) => "no answer in 5 s".to_owned(),
     };
     Check::bad(check, format!("{id} does not answer at {address}, port {PORT}: {why}"))
-        .mend("is it still starting? irp status tells")
-        .mend("a firewall between here and there may close the port: irp connect --via ssm goes around it")
+        .mend("is it still starting? aws ec2 get-console-output --latest --instance-id … tells")
+        .mend("a firewall between here and there may close the port: try another network")
 }
