@@ -2,15 +2,16 @@
 
 use std::process::ExitCode;
 
-use irp_aws::ec2::{Filter, State};
-use irp_launch::tags;
+use irp_aws::ec2::State;
 use irp_wire::name::Hostname;
 use serde_json::json;
 
 use crate::{
     cli::secret::Forget,
-    cloud::account::{self, Account, explain},
-    config::launch,
+    cloud::{
+        account::{self, Account, explain},
+        machines,
+    },
     environment::Environment,
     error::{Failure, Kind},
     ui::Ui,
@@ -18,7 +19,8 @@ use crate::{
 
 /// Deletes what the account keeps of a name, once no machine has it any more.
 pub(super) async fn run(flags: &Forget, environment: &Environment, ui: &Ui) -> Result<ExitCode, Failure> {
-    let (host, name) = names(flags, environment, ui)?;
+    let name = machines::name(Some(&flags.name), &flags.settings, environment, ui)?;
+    let host = name.as_str().split('.').next().unwrap_or_default().to_owned();
     let account = account::open(&flags.access, ui).await?;
     idle(&account, &name).await?;
     let ssm = account.aws.ssm();
@@ -50,26 +52,9 @@ pub(super) async fn run(flags: &Forget, environment: &Environment, ui: &Ui) -> R
     Ok(ExitCode::SUCCESS)
 }
 
-/// The first label and the whole name, of which either may be typed.
-fn names(flags: &Forget, environment: &Environment, ui: &Ui) -> Result<(String, Hostname), Failure> {
-    let typed = flags.name.trim_start_matches("https://").trim_end_matches(['/', '.']).to_ascii_lowercase();
-    let whole = if typed.contains('.') {
-        typed
-    } else {
-        let zone = launch::zone(&flags.settings, environment, ui)?;
-        format!("{typed}.{zone}")
-    };
-    let name: Hostname = whole.parse().map_err(|error| {
-        Failure::new(Kind::User, format!("`{}` is no name of a machine", flags.name)).because(&error)
-    })?;
-    let host = name.as_str().split('.').next().unwrap_or_default().to_owned();
-    Ok((host, name))
-}
-
 /// A machine that runs would write again what is deleted.
 async fn idle(account: &Account, name: &Hostname) -> Result<(), Failure> {
-    let filter = [Filter::new(format!("tag:{}", tags::NAME), [name.as_str()])];
-    let machines = account.aws.ec2().instances_where(&filter).await.map_err(|error| explain(&error))?;
+    let machines = machines::named(account, name).await?;
     match machines.iter().find(|machine| machine.state != State::Terminated) {
         None => Ok(()),
         Some(machine) => Err(Failure::new(
