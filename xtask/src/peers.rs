@@ -28,6 +28,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "id", package: "coreutils" },
     Program { name: "install", package: "coreutils" },
     Program { name: "ip", package: "iproute2" },
+    Program { name: "jq", package: "jq" },
     Program { name: "kill", package: "procps" },
     Program { name: "node", package: "nodejs" },
     Program { name: "npm", package: "npm" },

@@ -11,6 +11,7 @@ const PACKAGES: &[&str] = &[
     "awscli==1.46.3",
     "line-bot-sdk==3.27.0",
     "PyNaCl==1.6.2",
+    "slack_bolt==1.30.0",
     "slack_sdk==3.47.0",
     "standardwebhooks==1.1.0",
     "stripe==16.1.0",

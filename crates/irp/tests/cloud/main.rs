@@ -7,3 +7,4 @@ mod explain;
 mod secret;
 mod setup;
 mod stage;
+mod started;

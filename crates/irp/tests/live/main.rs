@@ -15,6 +15,7 @@ mod program;
 mod proxy;
 mod readme;
 mod reload;
+mod slack_page;
 mod sshd;
 mod up;
 mod webhooks;
