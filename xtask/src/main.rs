@@ -8,6 +8,7 @@ mod fuzz;
 mod node;
 mod peers;
 mod python;
+mod root;
 mod test;
 
 use std::{
@@ -21,9 +22,9 @@ Usage: cargo xtask TASK
 Tasks:
   test [--no-install] [--fuzz-seconds N] [-- CARGO_TEST_ARGS…]
         Install the programs that the tests need (Debian or Ubuntu, as root or with sudo; nothing is
-        touched when all are there, and no service is started; packages of Python and Node go below
-        target/), run all tests of the workspace, then each fuzz target for N seconds (default 10; 0 leaves
-        them out).
+        touched when all are there, and no service is started; packages of Python and Node, and the root
+        of a machine that tests boot, go below target/), run all tests of the workspace, then each fuzz
+        target for N seconds (default 10; 0 leaves them out).
         --no-install stops with the command to type instead of installing.
         Arguments behind -- go to cargo test, for instance: cargo xtask test -- -p irp-edge
   fuzz [--seconds N] [TARGET…]

@@ -29,9 +29,12 @@ const PROGRAMS: &[Program] = &[
     Program { name: "install", package: "coreutils" },
     Program { name: "ip", package: "iproute2" },
     Program { name: "jq", package: "jq" },
+    Program { name: "journalctl", package: "systemd" },
     Program { name: "kill", package: "procps" },
+    Program { name: "mmdebstrap", package: "mmdebstrap" }, // the root of a machine is made with it
     Program { name: "node", package: "nodejs" },
     Program { name: "npm", package: "npm" },
+    Program { name: "nsenter", package: "util-linux" },
     Program { name: "openssl", package: "openssl" },
     Program { name: "pebble", package: "pebble" },
     Program { name: "python3", package: "python3" },
@@ -43,6 +46,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "ssh-keygen", package: "openssh-client" },
     Program { name: "sshd", package: "openssh-server" },
     Program { name: "systemd-analyze", package: "systemd" },
+    Program { name: "tar", package: "tar" },
     Program { name: "timeout", package: "coreutils" },
     Program { name: "unshare", package: "util-linux" },
 ];
@@ -99,7 +103,7 @@ fn is_there(program: &str) -> bool {
 
 /// A shell with the rights to install: our own as root, else through sudo if it needs no password or somebody
 /// is there to type it.
-fn root_shell() -> Option<Command> {
+pub(crate) fn root_shell() -> Option<Command> {
     if Path::new("/proc/self").metadata().is_ok_and(|own| own.uid() == 0) {
         return Some(Command::new("sh"));
     }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::{cargo, fuzz, node, number, peers, python, stage, succeed};
+use crate::{cargo, fuzz, node, number, peers, python, root, stage, succeed};
 
 /// How long each fuzz target runs as part of the tests: enough to run over its seeds and some way beyond.
 const FUZZ_SECONDS: u64 = 10;
@@ -47,6 +47,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     peers::provide(options.install)?;
     python::provide(options.install)?;
     node::provide(options.install)?;
+    root::provide(options.install)?;
 
     let mut failed = Vec::new();
     let since = Instant::now();

@@ -18,8 +18,8 @@ pub use self::{
     warning::Warning,
 };
 use crate::values::{
-    Arch, Artefact, CertStore, Email, Hours, InstanceType, KmsKey, Label, Locale, SecretReference, TimeZone,
-    UpstreamPort, ValueError, ZoneName,
+    AcmeDirectory, Arch, Artefact, CertStore, Email, Hours, InstanceType, KmsKey, Label, Locale,
+    SecretReference, TimeZone, UpstreamPort, ValueError, ZoneName,
 };
 
 /// A value and its source.
@@ -76,6 +76,8 @@ pub struct Settings {
     pub acme_contact: Option<Setting<Email>>,
     /// Whether certificates are ordered from Let's Encrypt's staging directory.
     pub acme_staging: Setting<bool>,
+    /// The directory of another certificate authority than Let's Encrypt.
+    pub acme_directory: Option<Setting<AcmeDirectory>>,
     /// Where Slack's signing secret is.
     pub slack_secret: Option<Setting<SecretReference>>,
     /// The machine's language.
@@ -213,6 +215,13 @@ impl Reader<'_> {
         let kms_key = self.optional::<KmsKey>(Key::KmsKey);
         let acme_contact = self.optional::<Email>(Key::AcmeContact);
         let acme_staging = self.required::<Switch>(Key::AcmeStaging);
+        let acme_directory = self.optional::<AcmeDirectory>(Key::AcmeDirectory);
+        if let (Some(directory), Some(Switch(true))) =
+            (&acme_directory, acme_staging.as_ref().map(|it| &it.value))
+        {
+            let why = "and ACME_STAGING name two certificate authorities: keep one of them";
+            self.conflict(Key::AcmeDirectory, &directory.source, why);
+        }
         let locale = self.required::<Locale>(Key::Locale);
         let timezone = self.required::<TimeZone>(Key::Timezone);
         let slack_secret = host.as_ref().and_then(|host| self.slack_secret(&host.value));
@@ -240,6 +249,7 @@ impl Reader<'_> {
             acme_contact,
             acme_staging: acme_staging
                 .map(|switch| Setting { value: switch.value.0, source: switch.source })?,
+            acme_directory,
             slack_secret,
             locale: locale?,
             timezone: timezone?,

@@ -120,8 +120,8 @@ impl Role {
 impl Blueprint {
     /// The CAA records that this edge is to have.
     #[must_use]
-    pub fn caa_of(edge: &Edge, has_role: bool) -> Option<Vec<String>> {
-        (has_role && !edge.is_caddy).then(|| CAA.map(str::to_owned).to_vec())
+    pub fn caa_of(edge: &Edge, has_role: bool, is_lets_encrypt: bool) -> Option<Vec<String>> {
+        (has_role && is_lets_encrypt && !edge.is_caddy).then(|| CAA.map(str::to_owned).to_vec())
     }
 
     /// Tags of what is for one name alone, and the company's own.
@@ -184,7 +184,7 @@ mod tests {
                 machine_tags: tags.clone(),
             },
             bucket: Bucket { name: "irp-123456789012-eu-central-1".into(), kms_key: None },
-            caa: Blueprint::caa_of(&edge, true),
+            caa: Blueprint::caa_of(&edge, true, true),
             tags,
         }
     }
@@ -205,9 +205,10 @@ mod tests {
             store: "ssm".parse().unwrap(),
             kms_key: None,
         };
-        assert!(Blueprint::caa_of(&edge, true).is_some());
-        assert_eq!(Blueprint::caa_of(&edge, false), None);
-        assert_eq!(Blueprint::caa_of(&Edge { is_caddy: true, ..edge }, true), None);
+        assert!(Blueprint::caa_of(&edge, true, true).is_some());
+        assert_eq!(Blueprint::caa_of(&edge, true, false), None);
+        assert_eq!(Blueprint::caa_of(&edge, false, true), None);
+        assert_eq!(Blueprint::caa_of(&Edge { is_caddy: true, ..edge }, true, true), None);
         let bare = Blueprint { role: None, caa: None, ..blueprint() };
         for text in [cloudformation(&bare).to_string(), terraform(&bare).to_string()] {
             assert!(!text.contains("iam") && !text.contains("IamInstanceProfile"), "{text}");

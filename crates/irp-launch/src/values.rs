@@ -17,7 +17,7 @@ pub use self::{
     names::{Label, ZoneName},
     port::{RESERVED_PORTS, UpstreamPort},
     store::{CertStore, KmsKey, SecretReference},
-    web::{Artefact, DownloadUrl, Email, Sha256},
+    web::{AcmeDirectory, Artefact, DownloadUrl, Email, Sha256},
 };
 
 /// What is wrong with a text, as the end of a sentence that begins with the text.

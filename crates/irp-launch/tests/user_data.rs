@@ -102,6 +102,20 @@ fn changed(before: &UserData, after: &UserData) -> Vec<File> {
 }
 
 #[test]
+fn both_engines_order_from_another_authority() {
+    let directory = "https://ca.example.com:9000/acme/acme/directory";
+    for (base, path, line) in [
+        (IRP, "/etc/irp/edge.toml", format!("directory = {directory:?}")),
+        (CADDY, "/etc/irp/Caddyfile", format!("\tacme_ca {directory}")),
+    ] {
+        let other = render(&[base, &[("ACME_DIRECTORY", directory)]].concat());
+        let changed = changed(&render(base), &other);
+        assert_eq!(changed.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), [path]);
+        assert!(changed[0].content.lines().any(|have| have == line), "{}", changed[0].content);
+    }
+}
+
+#[test]
 fn a_machine_that_never_ends_has_no_dead_man_timer() {
     let paths = |data: &UserData| data.files().iter().map(|file| file.path.clone()).collect::<Vec<_>>();
     let never = render(&[IRP, &[("SHUTDOWN_TIMER_HOUR", "0")]].concat());
@@ -277,12 +291,16 @@ proptest! {
     /// Whatever a setting lets through: the machine's files stay the same but for the values, and those read back
     /// as they were meant.
     #[test]
-    fn no_value_breaks_out(key in 0..18_usize, text in hostile()) {
+    fn no_value_breaks_out(key in 0..19_usize, text in hostile()) {
         let key = Key::all().nth(key).unwrap();
         for base in [IRP, CADDY] {
             let mut layers = Layers::new(None);
             layers.push(Source::Flag, [(key, text.clone())]);
-            let base = base.iter().chain(EVERYTHING).filter(|(name, _)| Key::named(name) != Some(Key::InstanceType));
+            // Two authorities at once are refused.
+            let is_other = |name: &str| key == Key::AcmeDirectory && name == "ACME_STAGING";
+            let base = base.iter().chain(EVERYTHING).filter(|(name, _)| {
+                Key::named(name) != Some(Key::InstanceType) && !is_other(name)
+            });
             layers.push(Source::Environment, base.map(|(name, text)| (Key::named(name).unwrap(), (*text).to_owned())));
             let Ok(settings) = Settings::read(&layers, &[]) else { continue };
             let client = ClientKey { key: KEY.parse().unwrap(), comment: text.clone() };

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
@@ -62,9 +62,7 @@ impl Authority {
     /// A TLS server with a fresh certificate for `names` (host names or addresses) that offers `alpn`.
     #[must_use]
     pub fn server(&self, names: &[&str], alpn: &[&str]) -> Arc<ServerConfig> {
-        let key = KeyPair::generate().unwrap();
-        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let (certificate, key) = self.issue(names);
         let mut config = ServerConfig::builder_with_provider(PROVIDER.clone())
             .with_safe_default_protocol_versions()
             .unwrap()
@@ -76,6 +74,20 @@ impl Authority {
             .unwrap();
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         Arc::new(config)
+    }
+
+    /// A fresh certificate for `names` and its key, both PEM, for a server that is a program of its own.
+    #[must_use]
+    pub fn pem(&self, names: &[&str]) -> (String, String) {
+        let (certificate, key) = self.issue(names);
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    fn issue(&self, names: &[&str]) -> (Certificate, KeyPair) {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
+        (certificate, key)
     }
 }
 

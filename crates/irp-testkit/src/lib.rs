@@ -7,6 +7,7 @@
 //! - [`authority`]: a certificate authority for both;
 //! - [`acme`], [`dns`], [`openssh`]: programs of others that the edge talks to;
 //! - [`imds`]: the metadata service of a machine in EC2;
+//! - [`machine`], [`namespace`]: a machine that boots, and the network around it;
 //! - [`moto`], [`route53`], [`scripted`], [`session_manager`]: AWS as far as its stand-ins go, its zones, and what lies
 //!   beyond;
 //! - [`process`], [`python`], [`port`], [`descriptors`], [`memory`], [`patience`]: running them, making room, weighing,
@@ -20,8 +21,10 @@ pub mod canned_ca;
 pub mod descriptors;
 pub mod dns;
 pub mod imds;
+pub mod machine;
 pub mod memory;
 pub mod moto;
+pub mod namespace;
 pub mod node;
 pub mod openssh;
 pub mod origin;

@@ -7,10 +7,18 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 say() { echo "irp: $*"; }
 
+# later UNIT SECONDS COMMAND…: never waited for, since early in the first boot no timer starts yet.
+later() {
+    unit=$1
+    seconds=$2
+    shift 2
+    systemd-run --no-block --unit="$unit" --on-active="$seconds" --timer-property=AccuracySec=1 "$@"
+}
+
 # A machine that cannot do its work costs money and nothing else; ten minutes are enough to look at it.
 give_up() {
     say "$1: this machine ends in 10 minutes"
-    systemd-run --unit=irp-give-up --on-active=600 systemctl poweroff
+    later irp-give-up 600 systemctl poweroff
     exit 1
 }
 
@@ -23,9 +31,9 @@ limit_life() {
     left=$((ends - $(date +%s)))
     [ $left -gt 0 ] || left=1
     say "ends in $left s whatever happens"
-    systemd-run --unit=irp-max-life --on-active=$left --timer-property=AccuracySec=1 systemctl poweroff
+    later irp-max-life $left systemctl poweroff
     early=$((left - 900))
-    [ $early -le 0 ] || systemd-run --unit=irp-max-life-warning --on-active=$early --timer-property=AccuracySec=1 \
+    [ $early -le 0 ] || later irp-max-life-warning $early \
         wall "irp: the maximum life of this machine is over in 15 minutes"
 }
 
@@ -90,3 +98,12 @@ settle_locale() {
         [ ! -d "${file%/*}" ] || echo "LANG=$LOCALE" >"$file"
     done
 }
+
+# What nothing waits for: the engine starts as soon as this script ends, and a language may take seconds.
+settle_later() { systemd-run --no-block --collect --unit=irp-settle "$0" settle; }
+
+if [ "${1:-}" = settle ]; then
+    settle_zone
+    settle_locale
+    exit
+fi

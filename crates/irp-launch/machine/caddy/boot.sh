@@ -35,5 +35,4 @@ fi
 systemctl start --no-block irp-record.service irp-caddy.service
 say "Caddy starts as soon as the record is in place"
 
-settle_zone
-settle_locale
+settle_later

@@ -17,5 +17,4 @@ chmod 755 /usr/local/bin/irp
 systemctl start --no-block irp-edge.service irp-machine-ends.service
 say "the edge starts"
 
-settle_zone
-settle_locale
+settle_later

@@ -21,6 +21,7 @@ pub enum Key {
     KmsKey,
     AcmeContact,
     AcmeStaging,
+    AcmeDirectory,
     SlackSigningSecret,
     Locale,
     Timezone,
@@ -43,7 +44,7 @@ const HASH: &str = "64 hexadecimal digits, as sha256sum prints them";
 const HOURS: &str = "hours from 0.0003 to 8784, fractions allowed, or 0 for never";
 
 /// Every setting, in the order in which it is shown.
-static ROWS: [Row; 18] = [
+static ROWS: [Row; 19] = [
     row(Key::HostName, "HOST_NAME", "letters, digits and inner hyphens, at most 63", None),
     row(
         Key::HostedZoneDomain,
@@ -74,6 +75,7 @@ static ROWS: [Row; 18] = [
     row(Key::KmsKey, "KMS_KEY", "an id, an ARN, or alias/NAME", None),
     row(Key::AcmeContact, "ACME_CONTACT", "an e-mail address", None),
     row(Key::AcmeStaging, "ACME_STAGING", "1 or 0", Some("0")),
+    row(Key::AcmeDirectory, "ACME_DIRECTORY", "an https:// URL, with special characters encoded", None),
     row(Key::SlackSigningSecret, "SLACK_SIGNING_SECRET", "ssm:/irp/secret/HOST_NAME/slack", None),
     row(Key::Locale, "LOCALE", "C, POSIX, or such as C.UTF-8 and ja_JP.UTF-8", Some("C.UTF-8")),
     row(Key::Timezone, "TIMEZONE", "a name of the IANA database, such as UTC and Asia/Tokyo", Some("UTC")),

@@ -29,6 +29,7 @@ impl Settings {
         shown.extend(self.acme_contact.as_ref().map(|setting| row(Key::AcmeContact, setting)));
         let staging = if self.acme_staging.value { "1" } else { "0" };
         shown.push((Key::AcmeStaging, staging.into(), self.acme_staging.source.of(Key::AcmeStaging)));
+        shown.extend(self.acme_directory.as_ref().map(|setting| row(Key::AcmeDirectory, setting)));
         if let Some(secret) = &self.slack_secret {
             // It says where the secret is, not what it is.
             let key = Key::SlackSigningSecret;

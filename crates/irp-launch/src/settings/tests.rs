@@ -36,6 +36,17 @@ fn little_is_needed_and_the_rest_has_defaults() {
 }
 
 #[test]
+fn one_certificate_authority_is_named() {
+    let directory = ("ACME_DIRECTORY", "https://ca.example.com/directory");
+    assert!(with(&[directory, ("ACME_STAGING", "0")]).is_ok());
+    let errors = with(&[directory, ("ACME_STAGING", "1")]).unwrap_err();
+    assert_eq!(
+        errors,
+        ["ACME_DIRECTORY (.env) and ACME_STAGING name two certificate authorities: keep one of them"]
+    );
+}
+
+#[test]
 fn every_mistake_is_told_at_once_with_key_source_and_what_is_allowed() {
     let errors = read(&[
         ("HOST_NAME", "my_host"),

@@ -24,6 +24,9 @@ const STORE_TIMER: &str = include_str!("../../machine/caddy/store.timer");
 const STORE: &str = include_str!("../../machine/caddy/store.sh");
 const CADDYFILE: &str = include_str!("../../machine/caddy/Caddyfile");
 
+/// The staging directory of Let's Encrypt.
+const STAGING: &str = "https://acme-staging-v02.api.letsencrypt.org/directory";
+
 /// All files of the machine.
 pub(super) fn files(settings: &Settings, archive: &Artefact) -> Vec<File> {
     let mut values = String::new();
@@ -73,10 +76,14 @@ fn s3(settings: &Settings) -> Option<String> {
 
 /// The names and numbers in it can hold no character that Caddy gives a meaning.
 fn caddyfile(settings: &Settings) -> String {
-    let staging = "\tacme_ca https://acme-staging-v02.api.letsencrypt.org/directory\n";
+    let directory = match &settings.acme_directory {
+        Some(directory) => Some(directory.value.as_str()),
+        None => settings.acme_staging.value.then_some(STAGING),
+    };
+    let directory = directory.map(|url| format!("\tacme_ca {url}\n"));
     let contact = settings.acme_contact.as_ref().map(|contact| format!("\temail {}\n", contact.value));
     CADDYFILE
-        .replace("{staging}\n", if settings.acme_staging.value { staging } else { "" })
+        .replace("{directory}\n", &directory.unwrap_or_default())
         .replace("{contact}\n", &contact.unwrap_or_default())
         .replace("{name}", settings.name.as_str())
         .replace("{port}", &settings.upstream_port.value.to_string())

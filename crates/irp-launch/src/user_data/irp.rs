@@ -54,15 +54,17 @@ pub(super) fn files(settings: &Settings, edges: &[EdgeBinary], key: &ClientKey) 
 /// The edge's configuration; `docs/edge.toml` explains the keys.
 fn edge_toml(settings: &Settings, key: &ClientKey) -> String {
     let name = toml(settings.name.as_str());
-    let mut text = format!(
+    let mut text = String::from(
         "# Written by irp.\n\
          listen = [\"[::]:443\"]\n\
          state_dir = \"/var/lib/irp\"\n\n\
          [acme]\n\
-         challenge = \"dns-01\"\n\
-         staging = {}\n",
-        settings.acme_staging.value
+         challenge = \"dns-01\"\n",
     );
+    match &settings.acme_directory {
+        Some(directory) => text.push_str(&format!("directory = {}\n", toml(directory.value.as_str()))),
+        None => text.push_str(&format!("staging = {}\n", settings.acme_staging.value)),
+    }
     if let Some(contact) = &settings.acme_contact {
         text.push_str(&format!("contact = {}\n", toml(contact.value.as_str())));
     }

@@ -79,6 +79,38 @@ impl fmt::Debug for DownloadUrl {
     }
 }
 
+/// Where an ACME authority's directory is (RFC 8555, section 7.1.1): an `https://` URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcmeDirectory(String);
+
+impl AcmeDirectory {
+    /// The URL.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for AcmeDirectory {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let url: DownloadUrl = text.parse()?;
+        // RFC 8555, section 6.1: ACME is spoken over TLS only.
+        if url.is_encrypted() {
+            Ok(Self(url.0))
+        } else {
+            Err(ValueError::new("does not begin with https://"))
+        }
+    }
+}
+
+impl fmt::Display for AcmeDirectory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// The SHA-256 of a file: 64 hexadecimal digits in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sha256(String);
@@ -181,6 +213,15 @@ mod tests {
             "https://a/b\n",
         ] {
             assert!(text.parse::<DownloadUrl>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_directory_is_called_over_tls_only() {
+        let url = "https://ca.example.com:9000/acme/acme/directory";
+        assert_eq!(url.parse::<AcmeDirectory>().unwrap().as_str(), url);
+        for text in ["http://ca.example.com/directory", "https://ca.example.com/", "letsencrypt", ""] {
+            assert!(text.parse::<AcmeDirectory>().is_err(), "{text}");
         }
     }
 

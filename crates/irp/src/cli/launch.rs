@@ -78,6 +78,9 @@ pub(crate) struct Settings {
     /// Order from Let's Encrypt's staging directory: certificates that nobody trusts, ACME_STAGING
     #[arg(long)]
     acme_staging: bool,
+    /// Order from this authority instead of Let's Encrypt; the image must trust it, ACME_DIRECTORY
+    #[arg(long, value_name = "URL")]
+    acme_directory: Option<String>,
     /// The machine's language, LOCALE [default: C.UTF-8]
     #[arg(long, value_name = "LOCALE")]
     locale: Option<String>,
@@ -112,6 +115,7 @@ impl Settings {
             (Key::KmsKey, &self.kms_key),
             (Key::AcmeContact, &self.acme_contact),
             (Key::AcmeStaging, &staging),
+            (Key::AcmeDirectory, &self.acme_directory),
             (Key::Locale, &self.locale),
             (Key::Timezone, &self.timezone),
         ];

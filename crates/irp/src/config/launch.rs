@@ -199,6 +199,7 @@ struct LaunchFile {
     kms_key: Option<Scalar>,
     acme_contact: Option<Scalar>,
     acme_staging: Option<Scalar>,
+    acme_directory: Option<Scalar>,
     locale: Option<Scalar>,
     timezone: Option<Scalar>,
 }
@@ -231,6 +232,7 @@ impl LaunchFile {
             (Key::KmsKey, self.kms_key),
             (Key::AcmeContact, self.acme_contact),
             (Key::AcmeStaging, self.acme_staging),
+            (Key::AcmeDirectory, self.acme_directory),
             (Key::Locale, self.locale),
             (Key::Timezone, self.timezone),
         ];

@@ -5,7 +5,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod namespace;
 mod program;
 
 use std::{
@@ -18,6 +17,7 @@ use std::{
 use irp_testkit::{
     acme::{Pebble, PebbleOptions},
     dns::Responder,
+    namespace::Namespace,
     origin::Origin,
     visitor::{Curl, Reply},
 };
@@ -25,7 +25,6 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use namespace::Namespace;
 use program::{Program, irp};
 
 /// The public name; it exists only in the test's own DNS.

@@ -79,7 +79,7 @@ pub(crate) async fn blueprint(
         settings.instance_type.as_ref().map_or(price::DEFAULT_TYPE, |kind| kind.value.as_str());
     let (image, root_device) = image(account, &wishes.image, arch(settings)).await?;
     Ok(Blueprint {
-        caa: Blueprint::caa_of(&edge, role.is_some()),
+        caa: Blueprint::caa_of(&edge, role.is_some(), settings.acme_directory.is_none()),
         role,
         group: Group { vpc_id, tags: group_tags },
         template: Template {

@@ -36,7 +36,7 @@ fn blueprint() -> Blueprint {
             machine_tags: Default::default(),
         },
         bucket: Bucket { name: "irp-1".into(), kms_key: None },
-        caa: Blueprint::caa_of(&edge, true),
+        caa: Blueprint::caa_of(&edge, true, true),
         tags: Default::default(),
         name: edge.name,
         zone_id: "Z1".into(),
