@@ -1,6 +1,6 @@
 //! One request to a URL, made from here and not through a tunnel: to try a program, or an edge.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
@@ -73,6 +73,23 @@ pub async fn call(
     trust: &UpstreamTrust,
     limit: Duration,
 ) -> Result<Called, CallError> {
+    call_at(None, url, method, headers, body, trust, limit).await
+}
+
+/// The same at this address, whatever the URL's name resolves to; a certificate must have the name all the same.
+///
+/// # Errors
+///
+/// See [`CallError`].
+pub async fn call_at(
+    address: Option<SocketAddr>,
+    url: &str,
+    method: Method,
+    headers: HeaderMap,
+    body: Bytes,
+    trust: &UpstreamTrust,
+    limit: Duration,
+) -> Result<Called, CallError> {
     let refused = || CallError::Url(url.chars().take(200).collect());
     let uri: Uri = url.parse().map_err(|_| refused())?;
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err(refused()) };
@@ -80,7 +97,7 @@ pub async fn call(
     if upstream.scheme == Scheme::H2c {
         return Err(refused());
     }
-    let connector = Connector::new(upstream, trust, limit)?;
+    let connector = Connector::new(upstream, trust, limit)?.at(address);
     let mut request = Request::builder()
         .method(method)
         .uri(uri.path_and_query().map_or("/", |path| path.as_str()))

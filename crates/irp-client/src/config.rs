@@ -26,7 +26,8 @@ pub struct ClientConfig {
     pub port: u16,
     /// Dial this address instead of what the name resolves to.
     pub connect_to: Option<SocketAddr>,
-    /// Connect through a program, whatever the name resolves to; there are no lanes then.
+    /// Connect through a program, whatever the name resolves to, or where a socket gets nowhere
+    /// ([`Carrier::is_second`]); such a connection has no lanes.
     pub carrier: Option<Arc<dyn Carrier>>,
     /// The names to claim: 1 to [`irp_wire::hello::NAMES_MAX`].
     pub names: Vec<Hostname>,

@@ -30,10 +30,11 @@ use self::{
     tls::{EdgeTls, Interception},
 };
 use crate::{
-    ClientConfig, RootsError,
+    ClientConfig, Event, EventSink, RootsError,
     backoff::Fault,
     config::Timeouts,
     known_edges::KnownEdgesError,
+    life::with_causes,
     pipe::{Carrier, CarrierError, Opening, Pipe},
 };
 
@@ -104,6 +105,15 @@ impl DialError {
         }
     }
 
+    /// Whether it is of the way that the bytes took, so that another way may be better.
+    fn is_of_the_way(&self) -> bool {
+        match self {
+            Self::Resolve { .. } | Self::Connect { .. } | Self::Proxy { .. } => true,
+            Self::Handshake { .. } | Self::Intercepted(_) => true,
+            Self::Carrier(_) | Self::Hello(_) | Self::Identity(_) => false,
+        }
+    }
+
     /// Whether another attempt is pointless. `connected_before` makes some errors passing: a laptop that
     /// moved into a hotel network meets its login page, and an agent may be locked for a while.
     pub(crate) fn is_final(&self, connected_before: bool) -> bool {
@@ -134,6 +144,14 @@ pub(crate) struct Dialled {
     pub via: String,
 }
 
+impl Dialled {
+    /// How many lanes a session over it may have. Through a program, each would be a session of AWS with a program of
+    /// its own, and take seconds to come.
+    pub(crate) fn lanes_max(&self, wanted: u16) -> u16 {
+        if self.peer.is_some() { wanted } else { 0 }
+    }
+}
+
 /// Dials one edge, again and again.
 pub(crate) struct Dialer {
     host: Hostname,
@@ -145,12 +163,13 @@ pub(crate) struct Dialer {
     tasks: Tasks,
     tls: EdgeTls,
     timeouts: Timeouts,
+    events: EventSink,
     /// What the name resolved to last time: name servers are often the last to come back with a network.
     last: Mutex<Vec<SocketAddr>>,
 }
 
 impl Dialer {
-    pub(crate) fn new(config: &ClientConfig, tasks: Tasks) -> Result<Self, RootsError> {
+    pub(crate) fn new(config: &ClientConfig, events: EventSink, tasks: Tasks) -> Result<Self, RootsError> {
         let proxy = config.proxy.for_host(&config.host, config.port).cloned();
         Ok(Self {
             host: config.host.clone(),
@@ -161,12 +180,13 @@ impl Dialer {
             tasks,
             tls: EdgeTls::new(&config.roots)?,
             timeouts: config.timeouts,
+            events,
             last: Mutex::default(),
         })
     }
 
     pub(crate) fn target(&self) -> String {
-        if let Some(carrier) = &self.carrier {
+        if let Some(carrier) = self.carrier.as_ref().filter(|carrier| !carrier.is_second()) {
             return format!("{} through {}", self.host, carrier.way());
         }
         match (&self.proxy, self.connect_to) {
@@ -178,9 +198,19 @@ impl Dialer {
 
     /// Dials for a new session.
     pub(crate) async fn dial(&self) -> Result<Dialled, DialError> {
-        if let Some(carrier) = &self.carrier {
-            return self.dial_through(carrier.as_ref()).await;
+        let Some(carrier) = &self.carrier else { return self.dial_socket().await };
+        if carrier.is_second() {
+            match self.dial_socket().await {
+                Err(error) if error.is_of_the_way() => {
+                    self.events.tell(Event::OtherWay { why: with_causes(&error), next: carrier.way() });
+                }
+                dialled => return dialled,
+            }
         }
+        self.dial_through(carrier.as_ref()).await
+    }
+
+    async fn dial_socket(&self) -> Result<Dialled, DialError> {
         let addresses = self.addresses().await?;
         self.dial_at(addresses).await
     }

@@ -60,6 +60,13 @@ pub enum Event {
         /// When the next attempt is made.
         retry_in: Duration,
     },
+    /// One way to the machine leads nowhere, and the next one is tried at once.
+    OtherWay {
+        /// Why, with causes.
+        why: String,
+        /// How people call the next one.
+        next: String,
+    },
     /// An attempt to connect failed.
     Failed {
         /// Why, with causes.

@@ -64,19 +64,15 @@ pub enum RunError {
 ///
 /// See [`RunError`]. Failures that may pass are told as events and retried for ever.
 pub async fn run(
-    mut config: ClientConfig,
+    config: ClientConfig,
     events: EventSink,
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
-    if config.carrier.is_some() {
-        // Each lane would be a session of its own, with a program of its own, and take seconds to come.
-        config.lanes_max = 0;
-    }
     let tasks = Tasks::new();
     let _end_all = tasks.end_on_drop();
     let drain = config.timeouts.drain;
     let life = Life {
-        dialer: Arc::new(Dialer::new(&config, tasks.clone())?),
+        dialer: Arc::new(Dialer::new(&config, events.clone(), tasks.clone())?),
         forwarder: Arc::new(Forwarder::new(&config, tasks.clone())?),
         instance: u64::from_le_bytes(random_bytes()),
         connected_before: false,
@@ -178,7 +174,7 @@ impl Life {
         let request = Request {
             names: config.names.clone(),
             instance: self.instance,
-            lanes_max: config.lanes_max,
+            lanes_max: dialled.lanes_max(config.lanes_max),
             agent: config.agent.clone(),
         };
         let failed: Mutex<Option<KnownEdgesError>> = Mutex::default();
@@ -213,11 +209,12 @@ impl Life {
     }
 
     fn begin(&mut self, dialled: Dialled, welcome: Welcome) -> Session {
+        let lanes_max = dialled.lanes_max(self.config.lanes_max);
         self.events.tell(Event::Connected {
             urls: welcome.terms.urls,
             via: dialled.via,
             rtt: dialled.rtt,
-            lanes_max: self.config.lanes_max,
+            lanes_max,
             first: !self.connected_before,
             idle_after: welcome.terms.idle_after_s.map(Duration::from_secs),
             edge_agent: welcome.terms.agent,
@@ -234,7 +231,7 @@ impl Life {
             dialer: self.dialer.clone(),
             forwarder: self.forwarder.clone(),
             events: self.events.clone(),
-            lanes_max: self.config.lanes_max,
+            lanes_max,
             stream_window: self.config.stream_window,
             drain: self.config.timeouts.drain,
             policies: self.config.policies.clone(),

@@ -42,6 +42,11 @@ pub trait Carrier: fmt::Debug + Send + Sync {
     /// How people call this way, such as `Session Manager to i-0abc12345de67890f`.
     fn way(&self) -> String;
 
+    /// Whether a socket is tried first, and this only when it gets nowhere.
+    fn is_second(&self) -> bool {
+        false
+    }
+
     /// Prepares the program of one connection. The caller bounds the time that this takes.
     fn prepare(&self) -> Preparing<'_>;
 }
@@ -105,6 +110,13 @@ impl CarrierError {
     #[must_use]
     pub fn is_lasting(&self) -> bool {
         self.lasting
+    }
+
+    /// The same, worth another attempt all the same.
+    #[must_use]
+    pub fn but_passing(mut self) -> Self {
+        self.lasting = false;
+        self
     }
 
     /// What the person can do.

@@ -26,8 +26,18 @@ pub struct Scripted {
 
 #[derive(Debug, Default)]
 struct State {
+    rule: Option<Rule>,
     replies: VecDeque<Reply>,
     asked: Vec<Asked>,
+}
+
+/// What it answers where there is no script.
+struct Rule(Box<dyn Fn(&Asked) -> Reply + Send>);
+
+impl std::fmt::Debug for Rule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Rule")
+    }
 }
 
 /// What it answers.
@@ -104,9 +114,22 @@ impl Scripted {
     ///
     /// When there is no free port.
     pub async fn start(replies: impl IntoIterator<Item = Reply>) -> io::Result<Self> {
+        Self::with(State { replies: replies.into_iter().collect(), ..State::default() }).await
+    }
+
+    /// Starts one that answers by a rule, however often it is asked.
+    ///
+    /// # Errors
+    ///
+    /// When there is no free port.
+    pub async fn answering(rule: impl Fn(&Asked) -> Reply + Send + 'static) -> io::Result<Self> {
+        Self::with(State { rule: Some(Rule(Box::new(rule))), ..State::default() }).await
+    }
+
+    async fn with(state: State) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let state = Arc::new(Mutex::new(State { replies: replies.into_iter().collect(), asked: Vec::new() }));
+        let state = Arc::new(Mutex::new(state));
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, Arc::clone(&state)));
         Ok(Self { address, state, _tasks: tasks })
@@ -149,8 +172,10 @@ async fn answer(request: Request<Incoming>, state: &Mutex<State>) -> Result<Resp
     let path = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
     let body = String::from_utf8_lossy(&body).into_owned();
     let mut state = lock(state);
-    state.asked.push(Asked { method: parts.method, path, headers: parts.headers, body });
-    let reply = state.replies.pop_front().unwrap_or_else(|| Reply::new(599, "the script is over"));
+    let asked = Asked { method: parts.method, path, headers: parts.headers, body };
+    let reply = state.replies.pop_front().or_else(|| state.rule.as_ref().map(|rule| (rule.0)(&asked)));
+    let reply = reply.unwrap_or_else(|| Reply::new(599, "the script is over"));
+    state.asked.push(asked);
     if reply.hang_up {
         return Err(HangUp);
     }

@@ -46,6 +46,8 @@ pub struct SshConfig {
     pub agent: String,
     /// The way in.
     pub entrance: Arc<dyn Entrance>,
+    /// Ways that are tried where that one leads nowhere, in this order.
+    pub others: Vec<Arc<dyn Entrance>>,
     /// The port of the machine's loopback at which the forward comes out.
     pub forward_port: u16,
     /// Where requests go: HTTP on a host and port.
@@ -84,7 +86,7 @@ pub async fn run(config: SshConfig, events: EventSink, shutdown: CancellationTok
             let attempted = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
-                attempted = log_in(&config, &folder, &forward) => attempted,
+                attempted = try_all(&config, &folder, &forward, &events) => attempted,
             };
             let error = match attempted {
                 Ok(running) => break running,
@@ -102,7 +104,7 @@ pub async fn run(config: SshConfig, events: EventSink, shutdown: CancellationTok
         };
         events.tell(Event::Connected {
             urls: config.urls.clone(),
-            via: way.clone(),
+            via: running.way.clone(),
             rtt: None,
             lanes_max: 0,
             first: !connected_before,
@@ -150,9 +152,37 @@ struct Running {
     way: String,
 }
 
-async fn log_in(config: &SshConfig, folder: &PrivateFolder, forward: &str) -> Result<Running, CarrierError> {
-    let way = config.entrance.way();
-    let opened = timeout(OPEN_TIMEOUT, config.entrance.open(folder.path())).await;
+/// Tries one way after the other.
+async fn try_all(
+    config: &SshConfig,
+    folder: &PrivateFolder,
+    forward: &str,
+    events: &EventSink,
+) -> Result<Running, CarrierError> {
+    let mut entrance = &config.entrance;
+    let mut passing = false;
+    for next in &config.others {
+        match log_in(entrance.as_ref(), folder, forward).await {
+            Ok(running) => return Ok(running),
+            Err(error) => {
+                events.tell(Event::OtherWay { why: with_causes(&error), next: next.way() });
+                passing |= !error.is_lasting();
+            }
+        }
+        entrance = next;
+    }
+    let last = log_in(entrance.as_ref(), folder, forward).await;
+    // As long as one of them may be better in a moment, it is worth another attempt.
+    last.map_err(|error| if passing { error.but_passing() } else { error })
+}
+
+async fn log_in(
+    entrance: &dyn Entrance,
+    folder: &PrivateFolder,
+    forward: &str,
+) -> Result<Running, CarrierError> {
+    let way = entrance.way();
+    let opened = timeout(OPEN_TIMEOUT, entrance.open(folder.path())).await;
     let login = opened.unwrap_or_else(|_| {
         Err(CarrierError::passing(format!("{way}: nothing within {} s", OPEN_TIMEOUT.as_secs())))
     })?;

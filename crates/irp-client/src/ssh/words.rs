@@ -44,7 +44,8 @@ pub(super) fn explain(said: &[String], way: &str) -> CarrierError {
     }
     if has("Permission denied") {
         return CarrierError::lasting(format!("{way}: the machine does not let this key in: {all}"))
-            .hint("the machine lets in the key whose public half it got when it was launched");
+            .hint("the machine lets in the key whose public half it got when it was launched")
+            .hint("one that is pushed needs the package ec2-instance-connect, which Debian's image lacks");
     }
     if has("remote port forwarding failed") {
         return CarrierError::passing(format!(

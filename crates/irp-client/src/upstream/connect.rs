@@ -48,6 +48,8 @@ pub(crate) struct Connector {
     limit: Duration,
     http1: Option<Arc<ClientConfig>>,
     http2: Option<Arc<ClientConfig>>,
+    /// Where the upstream is, whatever its name resolves to.
+    at: Option<SocketAddr>,
     /// Where the edge is, so that a tunnel that ends in itself is noticed.
     edge: RwLock<Option<SocketAddr>>,
 }
@@ -64,9 +66,15 @@ impl Connector {
             limit,
             http1: config(b"http/1.1")?,
             http2: config(b"h2")?,
+            at: None,
             edge: RwLock::default(),
             upstream,
         })
+    }
+
+    /// The same at this address, whatever the name resolves to; a certificate must have the name all the same.
+    pub(crate) fn at(self, address: Option<SocketAddr>) -> Self {
+        Self { at: address, ..self }
     }
 
     /// Tells where the edge is.
@@ -93,7 +101,10 @@ impl Connector {
                     .map_err(|error| self.no_answer(Failure::Refused, error));
             }
         };
-        let addresses = resolve(host, port).await.map_err(|error| self.no_answer(Failure::Refused, error))?;
+        let addresses = match self.at {
+            Some(address) => vec![address],
+            None => resolve(host, port).await.map_err(|error| self.no_answer(Failure::Refused, error))?,
+        };
         let (tcp, peer, _) = connect_any(&addresses, self.limit).await.map_err(|failures| {
             let timed_out = failures.iter().any(|(_, error)| error.kind() == io::ErrorKind::TimedOut);
             let failure = if timed_out { Failure::TimedOut } else { Failure::Refused };

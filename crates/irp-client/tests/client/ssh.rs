@@ -92,6 +92,7 @@ impl World {
             urls: vec!["https://alice.proxy.example.com".into()],
             agent: "caddy".into(),
             entrance: Arc::clone(door) as _,
+            others: Vec::new(),
             forward_port: self.forward,
             upstream: upstream.parse().unwrap(),
             folder: self.dir.path().join("state"),
