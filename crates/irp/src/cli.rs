@@ -9,6 +9,8 @@ pub(crate) mod forward;
 pub(crate) mod launch;
 pub(crate) mod secret;
 pub(crate) mod setup;
+pub(crate) mod shell;
+pub(crate) mod ways;
 
 use std::path::PathBuf;
 
@@ -72,7 +74,12 @@ impl AsWanted for Output {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Up(Up),
-    Connect(Connect),
+    Connect(Box<Connect>),
+    Ssh(Box<shell::Shell>),
+    Logs(Box<shell::Logs>),
+    Config(shell::Config),
+    #[command(hide = true)]
+    SshProxy(Box<shell::SshProxy>),
     Generate(Box<launch::Generate>),
     Setup(Box<setup::Setup>),
     Doctor(Box<doctor::Doctor>),

@@ -68,6 +68,11 @@ fn path(name: &str) -> Option<PathBuf> {
     given(name).map(PathBuf::from).filter(|path| path.is_absolute())
 }
 
+/// The file of this program, where the system tells.
+pub(crate) fn this_program() -> Option<PathBuf> {
+    env::current_exe().ok()
+}
+
 /// The settings of a launch that are variables.
 pub(crate) fn settings() -> Vec<(Key, String)> {
     Key::all().filter_map(|key| Some((key, text(key.name())?))).collect()

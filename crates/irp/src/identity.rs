@@ -9,7 +9,7 @@ use irp_client::keys::{
     agent::AgentSigner,
     file::{self, KeyFileError},
 };
-use irp_wire::key::{PublicKey, Signer};
+use irp_wire::key::{PublicKey, SecretKey, Signer};
 use secrecy::SecretString;
 
 use crate::{
@@ -21,6 +21,9 @@ use crate::{
 
 /// The file name of a key that `irp keygen` makes, in irp's configuration folder.
 pub(crate) const KEY_FILE: &str = "id_ed25519";
+
+/// The files in `~/.ssh` that ssh takes keys from (`ssh_config(5)`, IdentityFile).
+const USUAL_FILES: [&str; 3] = [KEY_FILE, "id_ecdsa", "id_rsa"];
 
 /// Where to look for the key, as it was typed.
 #[derive(Clone, Copy, Debug)]
@@ -91,11 +94,7 @@ pub(crate) async fn public(
         return Ok(signer.public_key());
     }
     let file = config::config_dir(environment)?.join(KEY_FILE);
-    let comment = environment.user.clone().unwrap_or_default();
-    let key = file::generate(&file, &comment)
-        .map_err(|error| Failure::new(Kind::Config, "no key was made").because(&error))?;
-    ui.line(&format!("{} is your key, made just now: it never leaves this PC", file.display()));
-    Ok(key.public_key())
+    Ok(make(&file, environment, ui)?.public_key())
 }
 
 async fn from_agent(socket: &Path, wanted: Option<PublicKey>) -> Result<Arc<dyn Signer>, Failure> {
@@ -110,6 +109,35 @@ fn usual_file(environment: &Environment) -> Option<PathBuf> {
     let own = config::config_dir(environment).ok().map(|folder| folder.join(KEY_FILE));
     let ssh = environment.home.as_ref().map(|home| home.join(".ssh").join(KEY_FILE));
     own.into_iter().chain(ssh).find(|file| file.is_file())
+}
+
+/// The file of irp's own key, made now if there is none: a key without a passphrase, that nobody else uses.
+///
+/// # Errors
+///
+/// When it cannot be made.
+pub(crate) fn own(environment: &Environment, ui: &Ui) -> Result<PathBuf, Failure> {
+    let file = config::config_dir(environment)?.join(KEY_FILE);
+    if !file.is_file() {
+        make(&file, environment, ui)?;
+    }
+    Ok(file)
+}
+
+fn make(file: &Path, environment: &Environment, ui: &Ui) -> Result<SecretKey, Failure> {
+    let comment = environment.user.clone().unwrap_or_default();
+    let key = file::generate(file, &comment)
+        .map_err(|error| Failure::new(Kind::Config, "no key was made").because(&error))?;
+    ui.line(&format!("{} is your key, made just now: it never leaves this PC", file.display()));
+    Ok(key)
+}
+
+/// The files of keys that an sshd may know: irp's own, and those that ssh looks for.
+pub(crate) fn files(environment: &Environment) -> Vec<PathBuf> {
+    let own = config::config_dir(environment).ok().map(|folder| folder.join(KEY_FILE));
+    let ssh = environment.home.as_ref().map(|home| home.join(".ssh"));
+    let usual = ssh.into_iter().flat_map(|folder| USUAL_FILES.map(|file| folder.join(file)));
+    own.into_iter().chain(usual).filter(|file| file.is_file()).collect()
 }
 
 fn passphrase(file: &Path, ui: &Ui) -> Option<SecretString> {

@@ -79,6 +79,10 @@ const COMMANDS: &[&str] = &[
     "secret",
     "secret put",
     "forget",
+    "ssh",
+    "logs",
+    "config",
+    "config ssh",
 ];
 
 #[test]

@@ -6,6 +6,10 @@ use clap::Args;
 use irp_client::{HostHeader, Upstream};
 use irp_wire::name::{Hostname, NameError};
 
+use super::{
+    aws::Access,
+    ways::{Ssh, Via},
+};
 use crate::config::edge_file::Network;
 
 /// Forward a public URL to a program on this PC
@@ -59,14 +63,19 @@ pub(crate) struct Up {
 #[command(long_about = "\
 Connect to an edge and forward its traffic to a program on this PC.
 
-HOST is the public name: its edge is dialled, and the name is claimed for your key. When the network was \
-away or the PC slept, irp connects again by itself. When the same key connects from elsewhere, it takes the \
+HOST is the public name: its edge is dialled, and the name is claimed for your key. A label without a dot, a name in \
+the zone of your settings (HOSTED_ZONE_DOMAIN), and any name with --via, is a machine in your AWS account: it is \
+found by its tag, dialled at its own address, and where its port is closed to you, reached through AWS Session \
+Manager. When the network was away or the PC slept, irp connects again by itself. When the same key connects from elsewhere, it takes the \
 name over, and this irp ends with exit code 7.
 
 Ctrl-C once lets requests under way finish, twice quits at once.")]
 #[command(after_long_help = "\
 Examples:
   irp connect alice.proxy.example.com 3000
+  irp connect alice 3000                        a machine in your AWS account
+  irp connect alice 3000 --via ssm              no port of it needs to be open
+  irp connect alice 3000 --via eic --direct     ssh, with a key for a minute
   irp connect alice.proxy.example.com https://localhost:8080 --upstream-insecure
   irp connect alice.proxy.example.com 5173 --host-header rewrite    for strict dev servers
   irp connect alice.proxy.example.com 3000 --verify slack --verify github=/hooks/github --open /health
@@ -77,6 +86,12 @@ pub(crate) struct Connect {
     pub(crate) edge: EdgeAddress,
     /// Where requests go: 3000, localhost:3000, http://…, https://…, h2c://… or unix:/PATH
     pub(crate) upstream: Upstream,
+    /// How to reach a machine in AWS [default: auto]
+    #[arg(long, value_enum, value_name = "WAY", hide_possible_values = true)]
+    #[arg(
+        help = "How to reach a machine in AWS: tls (its public port), ssm (Session Manager), ssh or eic (the system's ssh, with your key or one that EC2 Instance Connect pushes) [default: auto: tls, then ssm; with Caddy eic, then ssh]"
+    )]
+    pub(crate) via: Option<Via>,
     /// Claim this name instead of HOST; may be repeated
     #[arg(long = "name", value_name = "NAME")]
     pub(crate) names: Vec<Hostname>,
@@ -99,6 +114,10 @@ pub(crate) struct Connect {
     pub(crate) webhooks: Webhooks,
     #[command(flatten)]
     pub(crate) forward: Forward,
+    #[command(flatten)]
+    pub(crate) ssh: Ssh,
+    #[command(flatten)]
+    pub(crate) access: Access,
 }
 
 /// What the edge does with requests before they come through the tunnel.

@@ -48,12 +48,21 @@ pub(crate) async fn open(access: &Access, ui: &Ui) -> Result<Account, Failure> {
 ///
 /// As [`open`].
 pub(crate) async fn find(access: &Access) -> Result<Account, Failure> {
-    let options =
-        Options { profile: access.profile.clone(), region: access.region.clone(), ..Options::default() };
-    let aws = Aws::load(options).await.map_err(|error| unloaded(&error))?;
+    let aws = load(access).await?;
     let caller = aws.sts().caller().await;
     let caller = caller.map_err(|error| explain_for(&error, access.profile.as_deref()))?;
     Ok(Account { aws, id: caller.account, caller_arn: caller.arn })
+}
+
+/// The way to its services alone, with nothing asked: for what has no time to lose.
+///
+/// # Errors
+///
+/// When there is no region.
+pub(crate) async fn load(access: &Access) -> Result<Aws, Failure> {
+    let options =
+        Options { profile: access.profile.clone(), region: access.region.clone(), ..Options::default() };
+    Aws::load(options).await.map_err(|error| unloaded(&error))
 }
 
 fn unloaded(error: &LoadError) -> Failure {

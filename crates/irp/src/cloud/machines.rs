@@ -99,7 +99,6 @@ impl Machine {
     }
 
     /// Where it is dialled: never by its name, which a resolver may still know at another address.
-    #[allow(dead_code, reason = "the commands that connect to a machine by its name come next")]
     pub(crate) fn address(&self) -> Option<IpAddr> {
         self.ipv4.map(IpAddr::from).or(self.ipv6.map(IpAddr::from))
     }
@@ -127,7 +126,6 @@ async fn list(account: &Account, filter: Filter) -> Result<Vec<Machine>, Failure
 /// # Errors
 ///
 /// When there is none, or AWS refuses or is not reached.
-#[allow(dead_code, reason = "the commands that connect to a machine by its name come next")]
 pub(crate) async fn serving(account: &Account, name: &Hostname) -> Result<Machine, Failure> {
     let machines = named(account, name).await?;
     machines.into_iter().find(|machine| machine.state.is_alive()).ok_or_else(|| {

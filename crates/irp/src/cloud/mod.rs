@@ -9,4 +9,5 @@ pub(crate) mod explain;
 pub(crate) mod machines;
 pub(crate) mod resolver;
 pub(crate) mod setup;
+pub(crate) mod ways;
 pub(crate) mod zone;

@@ -1,19 +1,25 @@
-//! `irp connect HOST[:PORT] UPSTREAM`.
+//! `irp connect HOST[:PORT] UPSTREAM`: to an edge by its name, or to a machine in the AWS account.
 
 use std::process::ExitCode;
 
 use irp_client::{ClientConfig, Roots, STREAM_WINDOW, Timeouts};
+use irp_wire::name::Hostname;
 
 use super::tunnel::{self, Leave};
 use crate::{
-    cli::forward::Connect,
+    cli::{forward::Connect, launch::Settings},
+    cloud::{
+        account::{self, Account},
+        machines::{self, Machine},
+        ways::{self, Client, Wish},
+    },
     config::{
         client::{self, Forwarding},
-        policies,
+        launch, policies,
     },
     environment::Environment,
     error::Failure,
-    identity::{self, Wish},
+    identity,
     signals::Signals,
     ui::Ui,
 };
@@ -21,13 +27,112 @@ use crate::{
 /// Runs the client until it is told to leave, or coming back is pointless.
 pub(super) async fn run(flags: Connect, environment: &Environment, ui: &Ui) -> Result<ExitCode, Failure> {
     let mut signals = Signals::listen()?;
-    let wish = Wish { file: flags.key.as_deref(), agent_only: flags.agent, no_agent: flags.no_agent };
+    let upstream = flags.upstream.to_string();
+    let client = tokio::select! {
+        client = prepare(flags, environment, ui) => client?,
+        () = signals.next() => return Ok(ExitCode::SUCCESS),
+    };
+    tunnel::hold(client, &upstream, None, Leave::at_once(), &mut signals, ui).await
+}
+
+async fn prepare(flags: Connect, environment: &Environment, ui: &Ui) -> Result<Client, Failure> {
+    let place = place(&flags, environment, ui);
+    let host = match place {
+        Place::Named => flags.edge.host.clone(),
+        Place::Account | Place::AccountOrNamed => {
+            machines::name(Some(flags.edge.host.as_str()), &Settings::default(), environment, ui)?
+        }
+    };
+    let found = match place {
+        Place::Named => None,
+        Place::Account => Some(machine(&flags, &host, ui).await?),
+        Place::AccountOrNamed => match machine(&flags, &host, ui).await {
+            Ok(found) => Some(found),
+            Err(failure) => {
+                ui.warning(&format!("{}: the edge is dialled by its name", failure.message()));
+                None
+            }
+        },
+    };
+    let wish = Wish {
+        via: flags.via.unwrap_or_default(),
+        ssh: flags.ssh.clone(),
+        profile: flags.access.profile.clone(),
+    };
+    if found.is_some() && !flags.agent {
+        // To a machine that ssh leads to, no key of one's own is needed beforehand.
+        identity::public(flags.key.as_deref(), environment, ui).await?;
+    }
+    let config = config(flags, host, environment, ui).await?;
+    match found {
+        Some((account, machine)) => ways::client(&account, &machine, &wish, config, environment),
+        None => Ok(config.into()),
+    }
+}
+
+/// Where an edge is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Where its name leads.
+    Named,
+    /// In the AWS account.
+    Account,
+    /// In the AWS account, and if it is not there, where its name leads.
+    AccountOrNamed,
+}
+
+fn place(flags: &Connect, environment: &Environment, ui: &Ui) -> Place {
+    let host = &flags.edge.host;
+    if flags.via.is_some() || !host.as_str().contains('.') {
+        return Place::Account;
+    }
+    if flags.connect_to.is_some() {
+        return Place::Named;
+    }
+    // Settings that cannot be read are of no matter to whoever types a whole name.
+    let zone = launch::zone(&Settings::default(), environment, ui).ok();
+    match zone.is_some_and(|zone| is_in(host, zone.name())) {
+        true => Place::AccountOrNamed,
+        false => Place::Named,
+    }
+}
+
+fn is_in(host: &Hostname, zone: &Hostname) -> bool {
+    host.as_str().strip_suffix(zone.as_str()).is_some_and(|rest| rest.ends_with('.'))
+}
+
+/// The machine of a name.
+async fn machine(flags: &Connect, host: &Hostname, ui: &Ui) -> Result<(Account, Machine), Failure> {
+    let account = account::open(&flags.access, ui).await?;
+    let step = ui.step("machine", "looking for it");
+    match machines::serving(&account, host).await {
+        Ok(machine) => {
+            let address = machine.address().map(|address| format!("  {address}")).unwrap_or_default();
+            step.done(&format!("{}  {}{address}", machine.id, machine.instance_type));
+            Ok((account, machine))
+        }
+        Err(failure) => {
+            step.failed();
+            Err(failure.hint(
+                "to an edge elsewhere: irp connect HOST UPSTREAM, with its whole name and without --via",
+            ))
+        }
+    }
+}
+
+async fn config(
+    flags: Connect,
+    host: Hostname,
+    environment: &Environment,
+    ui: &Ui,
+) -> Result<ClientConfig, Failure> {
+    let wish =
+        identity::Wish { file: flags.key.as_deref(), agent_only: flags.agent, no_agent: flags.no_agent };
     let signer = identity::find(wish, environment, ui).await?;
     let forwarding = Forwarding::from(&flags.forward);
-    let names = if flags.names.is_empty() { vec![flags.edge.host.clone()] } else { flags.names };
-    let upstream = flags.upstream.to_string();
-    let config = ClientConfig {
-        host: flags.edge.host,
+    let names = if flags.names.is_empty() { vec![host.clone()] } else { flags.names };
+    Ok(ClientConfig {
+        host,
         port: flags.edge.port,
         connect_to: flags.connect_to,
         carrier: None,
@@ -44,6 +149,18 @@ pub(super) async fn run(flags: Connect, environment: &Environment, ui: &Ui) -> R
         policies: policies::for_flags(&flags.webhooks)?,
         proxy: client::proxy(environment)?,
         agent: client::AGENT.to_owned(),
-    };
-    tunnel::hold(config, &upstream, None, Leave::at_once(), &mut signals, ui).await
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_in_a_zone_by_whole_labels() {
+        let is_in = |host: &str, zone: &str| is_in(&host.parse().unwrap(), &zone.parse().unwrap());
+        assert!(is_in("alice.proxy.example.com", "proxy.example.com"));
+        assert!(!is_in("notproxy.example.com", "proxy.example.com"));
+        assert!(!is_in("proxy.example.com", "proxy.example.com"));
+    }
 }

@@ -2,15 +2,19 @@
 
 mod ca;
 mod completions;
+mod config;
 mod connect;
 mod doctor;
 mod edge;
 mod forget;
 mod generate;
 mod keygen;
+mod logs;
 mod secret;
 mod setup;
+mod shell;
 mod sign;
+mod ssh_proxy;
 mod tunnel;
 mod up;
 
@@ -37,8 +41,21 @@ pub(crate) fn run(command: Command, environment: &Environment, ui: &Ui) -> Resul
         }
         Command::Connect(flags) => {
             start_log(environment, ui)?;
-            block_on(connect::run(flags, environment, ui))
+            block_on(connect::run(*flags, environment, ui))
         }
+        Command::Ssh(flags) => {
+            start_log(environment, ui)?;
+            block_on(shell::run(&flags, environment, ui))
+        }
+        Command::Logs(flags) => {
+            start_log(environment, ui)?;
+            block_on(logs::run(&flags, environment, ui))
+        }
+        Command::SshProxy(flags) => {
+            start_log(environment, ui)?;
+            block_on(ssh_proxy::run(&flags, environment, ui))
+        }
+        Command::Config(flags) => config::run(&flags, environment, ui),
         Command::Generate(flags) => {
             start_log(environment, ui)?;
             block_on(generate::run(&flags, environment, ui))

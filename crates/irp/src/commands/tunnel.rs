@@ -4,7 +4,7 @@ mod view;
 
 use std::{process::ExitCode, time::Duration};
 
-use irp_client::{ClientConfig, DialError, EventSink, RunError};
+use irp_client::{DialError, EventSink, RunError};
 use irp_wire::{
     hello::{HelloError, RefusalCode},
     tasks::Tasks,
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::view::View;
 use crate::{
+    cloud::ways::{self, Client},
     error::{Failure, Kind},
     signals::{QUIT_CODE, Signals},
     ui::Ui,
@@ -57,7 +58,7 @@ impl Leave {
 ///
 /// When coming back is pointless.
 pub(super) async fn hold(
-    config: ClientConfig,
+    client: impl Into<Client>,
     upstream: &str,
     hint: Option<&str>,
     leave: Leave,
@@ -65,12 +66,25 @@ pub(super) async fn hold(
     ui: &Ui,
 ) -> Result<ExitCode, Failure> {
     let (sink, mut events) = EventSink::channel();
-    let public_key = config.signer.public_key().to_string();
+    let client = client.into();
+    let hint = hint.or(client.note());
     let (tell_end, mut end) = oneshot::channel();
     // A task of its own: this one waits for the terminal, which may be stopped.
     let tasks = Tasks::new();
-    let running = irp_client::run(config, sink.clone(), leave.client.clone());
-    tasks.spawn(async move { tell_end.send(Box::pin(running).await) });
+    let (events_of, shutdown) = (sink.clone(), leave.client.clone());
+    let public_key = match client {
+        Client::Native(config) => {
+            let public_key = config.signer.public_key().to_string();
+            let running = irp_client::run(*config, events_of, shutdown);
+            tasks.spawn(async move { tell_end.send(Box::pin(running).await) });
+            public_key
+        }
+        Client::Ssh(config) => {
+            let running = irp_client::ssh::run(*config, events_of, shutdown);
+            tasks.spawn(async move { tell_end.send(Box::pin(running).await) });
+            String::new()
+        }
+    };
 
     let mut view = View::new(ui.clone(), upstream, hint);
     let mut told_dropped = 0;
@@ -143,6 +157,7 @@ fn explain(error: &RunError, public_key: &str) -> Failure {
         RunError::Connect { source, .. } => {
             let kind = match source.as_ref() {
                 DialError::Hello(HelloError::Sign(_)) => Kind::Config,
+                DialError::Carrier(error) => ways::kind(error),
                 _ => Kind::Network,
             };
             let failure = with(kind).because(source.as_ref());

@@ -16,6 +16,7 @@ use std::{
     ffi::OsString,
     fmt::Display,
     io::{self, IsTerminal as _, Write},
+    os::fd::AsFd as _,
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
@@ -141,6 +142,16 @@ impl Ui {
             let mut out = io::stdout().lock();
             give_up_on_closed(out.write_all(bytes).and_then(|()| out.flush()));
         });
+    }
+
+    /// stdout for the bytes of another program's connection.
+    ///
+    /// # Errors
+    ///
+    /// When it is closed.
+    pub(crate) fn bytes(&self) -> io::Result<tokio::fs::File> {
+        let same = io::stdout().as_fd().try_clone_to_owned()?;
+        Ok(std::fs::File::from(same).into())
     }
 
     /// Something that happened, for programs: `{"event":"NAME",…}` on stdout, only with `--json`.

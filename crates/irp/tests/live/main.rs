@@ -18,4 +18,5 @@ mod reload;
 mod slack_page;
 mod sshd;
 mod up;
+mod ways;
 mod webhooks;

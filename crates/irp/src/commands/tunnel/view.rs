@@ -20,6 +20,7 @@ pub(super) struct View {
     connecting: Option<Step>,
     lost_at: Option<Instant>,
     last_failure: String,
+    last_detour: String,
     leaving: bool,
 }
 
@@ -33,6 +34,7 @@ impl View {
             connecting: None,
             lost_at: None,
             last_failure: String::new(),
+            last_detour: String::new(),
             leaving: false,
         }
     }
@@ -57,7 +59,8 @@ impl View {
     pub(super) fn show(&mut self, event: Event) {
         match event {
             // It was asked for.
-            Event::Lost { .. } | Event::Failed { .. } | Event::Renewing { .. } if self.leaving => {}
+            Event::Lost { .. } | Event::Failed { .. } | Event::OtherWay { .. } | Event::Renewing { .. }
+                if self.leaving => {}
             Event::Connecting { attempt, address } => self.connecting(attempt, &address),
             Event::KnownEdgeAdded { host, fingerprint } => {
                 self.ui.event("known_edge_added", &json!({ "host": host, "fingerprint": fingerprint }));
@@ -75,6 +78,7 @@ impl View {
                 self.ui.warning_line(&format!("tunnel lost: {why}; connecting again"));
             }
             Event::Failed { why, retry_in } => self.failed("failed", &why, retry_in),
+            Event::OtherWay { why, next } => self.other_way(&why, &next),
             Event::Refused { why, retry_in } => self.failed("refused", &why, retry_in),
             Event::Renewing { why } => {
                 self.ui.event("renewing", &json!({ "why": why }));
@@ -131,6 +135,7 @@ impl View {
             }),
         );
         self.last_failure.clear();
+        self.last_detour.clear();
         let away = self.lost_at.take();
         if let Some(step) = self.connecting.take() {
             let rtt = match rtt {
@@ -156,6 +161,15 @@ impl View {
         });
         self.ui.line(&format!("{ends}Ctrl-C to disconnect"));
         self.ui.gap();
+    }
+
+    /// A way that leads nowhere, told once for each reason.
+    fn other_way(&mut self, why: &str, next: &str) {
+        self.ui.event("other_way", &json!({ "why": why, "next": next }));
+        if self.last_detour != why {
+            why.clone_into(&mut self.last_detour);
+            self.ui.warning_line(&format!("{why}; trying {next}"));
+        }
     }
 
     /// An attempt that failed: told once for each reason, not once for each attempt.
