@@ -113,6 +113,15 @@ pub enum Event {
         /// From now; `None` is never.
         after: Option<Duration>,
     },
+    /// The events that the edge keeps for the names of this client.
+    Inbox {
+        /// Events that wait to be delivered.
+        waiting: u64,
+        /// Events that were moved aside.
+        failed: u64,
+        /// Events that were delivered since the edge began.
+        delivered: u64,
+    },
     /// A sentence of the edge for the person.
     Notice {
         /// The sentence.

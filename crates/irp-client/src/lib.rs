@@ -18,6 +18,7 @@ pub mod call;
 mod clock;
 mod config;
 mod dial;
+pub mod errand;
 mod event;
 pub mod keys;
 pub mod known_edges;
@@ -37,6 +38,7 @@ pub use self::{
         proxy::{NoProxy, Proxy, ProxyError, ProxySettings},
         tls::Interception,
     },
+    errand::{Edge, Errand, ErrandError},
     event::{Event, EventSink, Finished},
     life::{RunError, run},
     trust::{Roots, RootsError},

@@ -3,12 +3,14 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use irp_wire::name::Hostname;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     certs::{AcmeConfig, HttpTokens, LocalCa, Names, Store},
     enrolment::Enrolment,
-    http::{HostKeys, access::Access, limits::Limits, webhook::Policies},
+    http::{HostKeys, Outbound, access::Access, limits::Limits, webhook::Policies},
     idle::IdleAfter,
+    inbox,
     keys::Keys,
     notices::Notices,
     power::{Power, Presence},
@@ -44,6 +46,8 @@ pub struct EdgeConfig {
     pub sessions: native::Settings,
     /// Tunnels of stock OpenSSH, if they are taken.
     pub ssh: Option<SshWay>,
+    /// How webhook events are kept while nobody is there to take them; `None` where none are.
+    pub inbox: Option<inbox::Settings>,
     /// After which time without a session the machine ends.
     pub idle_after: IdleAfter,
     /// How the machine ends.
@@ -68,6 +72,15 @@ pub struct Machine {
     pub host_keys: HostKeys,
     /// What everybody is told who is connected.
     pub notices: Notices,
+    /// Where the key of the inbox is kept; the folder for state if there is nothing else.
+    pub inbox_keys: Option<Arc<dyn Store>>,
+    /// Where the inbox goes when the machine ends, and comes from when the next one begins.
+    pub vault: Option<Arc<dyn inbox::Vault>>,
+    /// Cancelled when the machine ends soon: without a vault nothing is kept any more, so that providers try again
+    /// where somebody will be.
+    pub ends_soon: CancellationToken,
+    /// How providers are called, where that is not over the Internet as it is.
+    pub outbound: Option<Outbound>,
 }
 
 /// How often the file of [`Machine::renew`] is written: the timer behind it counts in hours.

@@ -22,8 +22,9 @@ use crate::{
     },
     config::{CertificateSource, EdgeConfig, Machine},
     connection::{HANDSHAKES_MAX, Reception},
-    http::{Service, route::Route},
+    http::{Outbound, Service, route::Route},
     idle::{self, Activity, BootClock, Clock as _, Countdown, IdleTimer, Outcome},
+    inbox::{self, Delivery, Inbox, Seal, Vault, deliver::Deliverer},
     keys::{KeyList, Keys},
     listen,
     redirect::Redirect,
@@ -34,6 +35,9 @@ use crate::{
     tls::Configs,
     tunnels::native::{Door, Hellos},
 };
+
+/// The file of the inbox, in the folder for state.
+const INBOX: &str = ".inbox.redb";
 
 /// How long sessions may take to leave once the requests are done.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -50,6 +54,7 @@ pub struct Edge {
     key_list: KeyList,
     new_keys: watch::Receiver<Keys>,
     machine: Machine,
+    inbox: Option<(Inbox, Delivery)>,
 }
 
 /// Why an edge cannot start.
@@ -150,6 +155,10 @@ impl Edge {
             CertificateSource::Local { .. } => None,
         };
         let (key_list, new_keys) = KeyList::new(config.keys.clone());
+        let inbox = match config.inbox {
+            Some(settings) => open_inbox(&config.state, settings, &machine).await,
+            None => None,
+        };
         Ok(Self {
             config,
             listeners,
@@ -161,6 +170,7 @@ impl Edge {
             key_list,
             new_keys,
             machine,
+            inbox,
         })
     }
 
@@ -213,6 +223,7 @@ impl Edge {
             ssh,
             new_keys,
             machine,
+            inbox,
             ..
         } = self;
         let (visitors, tunnels, keepers) = (Tasks::new(), Tasks::new(), Tasks::new());
@@ -228,6 +239,12 @@ impl Edge {
         {
             registry.know(&name);
         }
+        let outbound = match (machine.outbound, &inbox) {
+            (None, Some(_)) => Outbound::new()
+                .inspect_err(|error| tracing::warn!(%error, "people cannot be told that a program is away"))
+                .ok(),
+            (outbound, _) => outbound,
+        };
         let service = Service::new(
             Arc::clone(&registry) as _,
             config.limits,
@@ -236,7 +253,8 @@ impl Edge {
             visitors.clone(),
             Some(Reports::new(Arc::clone(&registry)) as _),
         )
-        .with_host_keys(machine.host_keys);
+        .with_host_keys(machine.host_keys)
+        .with_inbox(inbox.as_ref().map(|(inbox, _)| inbox.clone()), outbound);
         let door = Arc::new(Door {
             identity,
             registry: Arc::clone(&registry),
@@ -249,9 +267,27 @@ impl Edge {
             settings: config.sessions,
             tasks: tunnels.clone(),
             hellos: Hellos::default(),
+            inbox: inbox.as_ref().map(|(inbox, _)| inbox.clone()),
         });
 
         keepers.spawn(Arc::clone(&door).follow(new_keys, keepers.token().clone()));
+        let deliveries = Tasks::new();
+        if let Some((inbox, delivery)) = &inbox {
+            let deliverer =
+                Deliverer::new(inbox.clone(), Arc::clone(&registry), *delivery, deliveries.clone());
+            deliveries.spawn(deliverer.run(deliveries.token().clone()));
+            if machine.vault.is_none() {
+                let (inbox, soon) = (inbox.clone(), machine.ends_soon);
+                let stop = deliveries.token().clone();
+                deliveries.spawn(async move {
+                    if stop.run_until_cancelled(soon.cancelled()).await.is_some() {
+                        tracing::warn!("this machine ends soon: events are not kept any more");
+                        inbox.close_door("this machine ends soon");
+                    }
+                });
+            }
+            deliveries.spawn(count_waiting(inbox.clone(), activity.clone(), deliveries.token().clone()));
+        }
 
         let http_tokens = match config.certificates {
             CertificateSource::Acme { http_tokens, .. } => {
@@ -307,8 +343,17 @@ impl Edge {
             Outcome::Stopped => (Ended::Asked, GoodbyeReason::Restart, "the edge is stopping"),
         };
         tracing::info!(?ended, "stopping: requests under way may finish");
+        // Deliveries under way finish with the requests, and no other begins.
+        deliveries.token().cancel();
         if !visitors.shutdown(config.drain).await.in_time {
             tracing::warn!("some requests did not finish in time");
+        }
+        deliveries.shutdown(GOODBYE).await;
+        if let Some((inbox, _)) = inbox {
+            if let Some(vault) = &machine.vault {
+                leave_in(vault.as_ref(), &inbox).await;
+            }
+            inbox.close().await;
         }
         for session in registry.sessions() {
             tunnels.spawn(async move { session.goodbye(reason, text, GOODBYE).await });
@@ -316,6 +361,93 @@ impl Edge {
         tunnels.shutdown(GOODBYE + Duration::from_secs(1)).await;
         keepers.shutdown(GOODBYE).await;
         Ok(ended)
+    }
+}
+
+/// Where webhook events are kept. An edge whose inbox is of no use serves all the same, and acknowledges nothing that
+/// it cannot hand on.
+async fn open_inbox(
+    state: &std::path::Path,
+    settings: inbox::Settings,
+    machine: &Machine,
+) -> Option<(Inbox, Delivery)> {
+    let opened = async {
+        let seal = match &machine.inbox_keys {
+            Some(keys) => Seal::of(keys.as_ref()).await?,
+            None => match FileStore::open(state) {
+                Ok(keys) => Seal::of(&keys).await?,
+                Err(error) => return Err(inbox::OpenError::Folder(error)),
+            },
+        };
+        Inbox::open(&state.join(INBOX), seal, settings.bounds, Arc::new(SystemClock))
+    };
+    match opened.await {
+        Ok(inbox) => {
+            if let Some(vault) = &machine.vault {
+                take_from(vault.as_ref(), &inbox).await;
+            }
+            Some((inbox, settings.delivery))
+        }
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::error!(%error, cause, "events are not kept while nobody is connected");
+            machine.notices.post(format!("the edge keeps no events while you are away: {error}"));
+            None
+        }
+    }
+}
+
+/// Takes in what the machine before has left. It is removed before anything is delivered, so that no third machine
+/// finds it once more.
+async fn take_from(vault: &dyn Vault, inbox: &Inbox) {
+    let snapshot = match vault.load().await {
+        Ok(Some(snapshot)) => snapshot,
+        Ok(None) => return,
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            return tracing::error!(%error, cause, "events of the machine before may be left");
+        }
+    };
+    match inbox.import(&snapshot).await {
+        Ok(count) => {
+            tracing::info!(count, "took in the events of the machine before");
+            if let Err(error) = vault.remove().await {
+                tracing::error!(%error, "they may be delivered once more by the next machine");
+            }
+        }
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::error!(%error, cause, "the events of the machine before are of no use, and stay where they are");
+        }
+    }
+}
+
+/// Leaves what is kept to the next machine.
+async fn leave_in(vault: &dyn Vault, inbox: &Inbox) {
+    let left = match inbox.export().await {
+        Ok(None) => Ok(()),
+        Ok(Some(snapshot)) => {
+            tracing::info!(bytes = snapshot.len(), "leaving the inbox to the next machine");
+            vault.save(snapshot).await
+        }
+        Err(error) => return tracing::error!(%error, "the inbox cannot be left to the next machine"),
+    };
+    if let Err(error) = left {
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        tracing::error!(%error, cause, "the inbox cannot be left to the next machine");
+    }
+}
+
+/// Lets the idle timer know of events that wait, until `stop`.
+async fn count_waiting(inbox: Inbox, activity: Activity, stop: CancellationToken) {
+    let mut changed = inbox.changed();
+    loop {
+        changed.mark_unchanged();
+        activity.set_waiting(inbox.waiting());
+        tokio::select! {
+            changed = changed.changed() => if changed.is_err() { return },
+            () = stop.cancelled() => return,
+        }
     }
 }
 

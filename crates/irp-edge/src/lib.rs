@@ -10,6 +10,7 @@ mod edge;
 pub mod enrolment;
 pub mod http;
 pub mod idle;
+pub mod inbox;
 pub mod keys;
 pub mod listen;
 pub mod notices;

@@ -2,8 +2,8 @@
 
 use crate::{Provider, Request, form, json, manners::People, slack, source::Source};
 
-/// The longest name that is passed on, in characters.
-const NAME_MAX: usize = 80;
+/// The longest name or number that is passed on, in characters; what is longer was cut.
+pub const NAME_MAX: usize = 80;
 
 /// What kind of request it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

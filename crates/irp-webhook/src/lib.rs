@@ -39,7 +39,7 @@ pub use answer::Answer;
 pub use failure::Failure;
 pub use handshake::{Handshake, Settings};
 pub use key::{KeyError, Secret};
-pub use kind::Kind;
+pub use kind::{Kind, NAME_MAX};
 pub use manners::{DEADLINE, Manners};
 pub use offline::{OFFLINE_TEXT, Offline};
 pub use provider::Provider;

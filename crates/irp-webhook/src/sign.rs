@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 
 use crate::{
-    Failure, Provider, Request, Secret,
+    Failure, Provider, Request, Secret, Verifier,
     key::{Key, KeyError},
     row::{Algorithm, Bearer},
     source::Source,
@@ -66,11 +66,22 @@ impl Provider {
         now: SystemTime,
         id: &str,
     ) -> Result<Signed, SignError> {
-        let scheme = self.scheme();
         if !self.is_symmetric() {
             return Err(SignError::NotSymmetric(self.name().to_owned()));
         }
-        let key = Key::new(scheme.algorithm, &scheme.key, secret)?;
+        let key = Key::new(self.scheme().algorithm, &self.scheme().key, secret)?;
+        self.sign_with(&key, request, now, Some(id))
+    }
+
+    /// Without an `id`, what stands in the place of one is left as it is.
+    fn sign_with(
+        &self,
+        key: &Key,
+        request: &Request<'_>,
+        now: SystemTime,
+        id: Option<&str>,
+    ) -> Result<Signed, SignError> {
+        let scheme = self.scheme();
         let stamp = scheme.timestamp.as_ref().map(|timestamp| timestamp.unit.write(now));
         let mut signed =
             Signed { url: request.url.to_owned(), headers: Vec::new(), body: request.body.to_vec() };
@@ -79,11 +90,9 @@ impl Provider {
         {
             self.put(&mut signed, source, stamp)?;
         }
-        if let Some(source) = scheme
-            .id
-            .as_ref()
-            .filter(|source| scheme.template.has_id() || matches!(source, Source::Header(_)))
-        {
+        let source = scheme.id.as_ref();
+        let source = source.filter(|source| scheme.template.has_id() || matches!(source, Source::Header(_)));
+        if let (Some(source), Some(id)) = (source, id) {
             self.put(&mut signed, source, id)?;
         }
         if scheme.template.is_twilio() && !request.is_form() && !signed.body.is_empty() {
@@ -92,7 +101,8 @@ impl Provider {
         let signature = {
             let request = Request { url: &signed.url, body: &signed.body, ..*request };
             let stamp = stamp.as_deref().unwrap_or_default();
-            let values = Values { request, timestamp: stamp, id, secret: key.bytes() };
+            let values =
+                Values { request, timestamp: stamp, id: id.unwrap_or_default(), secret: key.bytes() };
             let texts = scheme.template.texts(&values)?;
             let text = texts.into_iter().next().unwrap_or_default();
             let bytes = key.sign(scheme.algorithm, &text).unwrap_or_default();
@@ -143,6 +153,30 @@ impl Provider {
             }
         }
         Ok(())
+    }
+}
+
+impl Verifier {
+    /// Signs a request that was verified before, as the provider would at the time `now`, with the secret that it was
+    /// signed with (by its place in the list, see [`Verified::key`](crate::Verified::key)), or the first where that one
+    /// is gone. The delivery keeps its number.
+    ///
+    /// # Errors
+    ///
+    /// See [`SignError`].
+    pub fn sign_again(
+        &self,
+        request: &Request<'_>,
+        now: SystemTime,
+        key: usize,
+    ) -> Result<Signed, SignError> {
+        let provider = self.provider();
+        let key = self.keys().get(key).or(self.keys().first());
+        let Some(key) = key.filter(|_| provider.is_symmetric()) else {
+            return Err(SignError::NotSymmetric(provider.name().to_owned()));
+        };
+        let id = provider.scheme().id.as_ref().and_then(|source| source.value(request).ok());
+        provider.sign_with(key, request, now, id.as_deref())
     }
 }
 

@@ -48,6 +48,15 @@ pub enum EdgeMessage {
         /// How many more.
         count: u16,
     },
+    /// The events of the session's names that the edge keeps; told when that changes.
+    Inbox {
+        /// Events that wait to be delivered.
+        waiting: u64,
+        /// Events that were moved aside.
+        failed: u64,
+        /// Events that were delivered since the edge began.
+        delivered: u64,
+    },
     /// Something for the person to know.
     Notice {
         /// A sentence.

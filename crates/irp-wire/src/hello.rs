@@ -13,6 +13,8 @@
 //! checks the identity against the one that it knows before it says who it is. A lane is proved by the
 //! secret that the control connection yielded, in a MAC over the lane's own keying material.
 //!
+//! An errand (see [`errand`](crate::errand)) begins like a control connection, and claims nothing.
+//!
 //! Neither side trusts a frame: at most [`FRAME_MAX`] bytes, and the caller bounds the time with
 //! [`HELLO_TIMEOUT`]. Unknown fields are ignored, so later versions can add some.
 
@@ -24,7 +26,7 @@ mod message;
 use std::{io, time::Duration};
 
 pub use self::{
-    client::{Credentials, Welcome, open_control, open_lane},
+    client::{Credentials, Welcome, open_control, open_errand, open_lane},
     edge::{Applicant, LaneApplicant, Opened, receive, refuse},
     frame::{FRAME_MAX, parse as parse_frame},
     message::{Open, SessionId, SessionSecret, Terms},

@@ -7,6 +7,7 @@
 //! messages both ways; further connections of the same session, lanes, carry one HTTP/1.1 request at a time.
 
 pub mod control;
+pub mod errand;
 pub mod headers;
 pub mod hello;
 pub mod key;

@@ -19,6 +19,9 @@ pub const VERIFIED: HeaderName = HeaderName::from_static("irp-verified");
 /// Set by the edge on a request for the client: a [`Webhook`].
 pub const WEBHOOK: HeaderName = HeaderName::from_static("irp-webhook");
 
+/// Set by the edge on an event for the upstream that was kept for a while: when it came, as RFC 3339 has it.
+pub const PARKED_AT: HeaderName = HeaderName::from_static("irp-parked-at");
+
 /// What a client wants for all its names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policies {
@@ -48,6 +51,9 @@ pub struct Policy {
     /// Whether the edge answers the provider's handshakes by itself.
     #[serde(default = "yes")]
     pub handshakes: bool,
+    /// Whether the edge keeps events while nobody is there to take them.
+    #[serde(default = "yes")]
+    pub inbox: bool,
 }
 
 fn yes() -> bool {
@@ -112,8 +118,11 @@ pub struct Webhook {
     /// Which repeat it is, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<u32>,
-    /// How long the provider waits for the answer, in milliseconds.
+    /// How long the provider waits for the answer, in milliseconds; 0 where it waits no more.
     pub deadline_ms: u64,
+    /// For how long the edge has kept it, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_s: Option<u64>,
 }
 
 impl Webhook {
@@ -144,6 +153,7 @@ mod tests {
             verify_token: Some(SecretText::new("hush-too")),
             report: false,
             handshakes: true,
+            inbox: true,
         };
         let policies = Policies { policies: vec![policy], open: vec!["/health".into()] };
         let message = ClientMessage::Policies(policies);
@@ -161,6 +171,7 @@ mod tests {
             kind: Some("/grüße \"x\"".into()),
             retry: Some(2),
             deadline_ms: 3000,
+            kept_s: None,
         };
         assert_eq!(Webhook::from_header(&webhook.to_header().unwrap()), Some(webhook));
         assert_eq!(Webhook::from_header(&HeaderValue::from_static("slack")), None);

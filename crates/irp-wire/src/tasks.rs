@@ -66,6 +66,19 @@ impl Tasks {
         });
     }
 
+    /// Runs `work`, which blocks, on a thread of this owner. Nothing ends it from outside: it must end by itself when
+    /// the owner wants that, say because its channel is closed.
+    pub fn work(&self, work: impl FnOnce() + Send + 'static) {
+        let panic = Arc::clone(&self.panic);
+        self.tracker.spawn_blocking(move || {
+            if let Err(payload) = std::panic::catch_unwind(AssertUnwindSafe(work)) {
+                let message = describe(payload.as_ref());
+                tracing::error!(panic = message, "a thread panicked");
+                panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(message);
+            }
+        });
+    }
+
     /// Cancelled when the owner wants its tasks to stop; each task watches it where it may wait long.
     #[must_use]
     pub fn token(&self) -> &CancellationToken {
@@ -136,6 +149,18 @@ mod tests {
         tasks.spawn(std::future::pending::<()>());
         assert!(!tasks.shutdown(Duration::from_secs(1)).await.in_time);
         assert_eq!(tasks.count(), 0);
+    }
+
+    #[tokio::test]
+    async fn shutdown_waits_for_work_on_threads() {
+        let tasks = Tasks::new();
+        let (sender, receiver) = std::sync::mpsc::channel::<()>();
+        tasks.work(move || assert!(receiver.recv().is_err()));
+        tasks.work(|| panic!("broken"));
+        assert_eq!(tasks.count(), 2);
+        drop(sender);
+        let ended = tasks.shutdown(Duration::from_secs(20)).await;
+        assert_eq!(ended, Ended { in_time: true, panic: Some("broken".into()) });
     }
 
     #[tokio::test]

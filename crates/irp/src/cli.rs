@@ -6,6 +6,7 @@
 pub(crate) mod aws;
 pub(crate) mod doctor;
 pub(crate) mod forward;
+pub(crate) mod inbox;
 pub(crate) mod launch;
 pub(crate) mod secret;
 pub(crate) mod setup;
@@ -86,6 +87,7 @@ pub(crate) enum Command {
     Secret(secret::Secret),
     Forget(Box<secret::Forget>),
     Edge(Edge),
+    Inbox(inbox::Inbox),
     Sign(Sign),
     Keygen(Keygen),
     Ca(Ca),

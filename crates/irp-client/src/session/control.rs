@@ -94,6 +94,9 @@ fn heard(message: EdgeMessage) -> Option<Heard> {
         EdgeMessage::Idle { ends_after_s } => {
             Heard::Tell(Event::IdleEnds { after: ends_after_s.map(Duration::from_secs) })
         }
+        EdgeMessage::Inbox { waiting, failed, delivered } => {
+            Heard::Tell(Event::Inbox { waiting, failed, delivered })
+        }
         EdgeMessage::Notice { text } => Heard::Tell(Event::Notice { text }),
         EdgeMessage::OpenLanes { count } => Heard::OpenLanes(count),
         EdgeMessage::Goodbye { reason, text } => Heard::Goodbye { reason, text },

@@ -103,7 +103,8 @@ pub enum RootsError {
     Unusable(#[source] rustls::Error),
 }
 
-fn trust(extra: Vec<CertificateDer<'static>>) -> Result<ClientConfig, RootsError> {
+/// Trusts the machine's authorities and these.
+pub(crate) fn trust(extra: Vec<CertificateDer<'static>>) -> Result<ClientConfig, RootsError> {
     let provider = Arc::new(crypto::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -237,7 +238,7 @@ impl Shared {
 }
 
 /// Tries one address after the other, so that one which swallows packets does not use up all the time.
-async fn reach(host: &str, port: u16) -> io::Result<TcpStream> {
+pub(crate) async fn reach(host: &str, port: u16) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in lookup_host((host, port)).await? {
         match timeout(CONNECTED_WITHIN, TcpStream::connect(address)).await {

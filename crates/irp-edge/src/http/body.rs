@@ -49,12 +49,17 @@ pub struct Whole {
 }
 
 impl Whole {
-    pub(super) fn new(bytes: Bytes, leases: Vec<Lease>) -> Self {
+    pub(crate) fn new(bytes: Bytes, leases: Vec<Lease>) -> Self {
         Self { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()), _leases: leases }
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
         self.bytes.as_deref().unwrap_or_default()
+    }
+
+    /// The bytes once more, not copied.
+    pub(super) fn shared(&self) -> Bytes {
+        self.bytes.clone().unwrap_or_default()
     }
 }
 

@@ -9,6 +9,8 @@ use tokio::time::Instant;
 use super::{
     budget::{self, Lease},
     connection::{Connection, Gauge, current_stream},
+    parking::Reserve,
+    pipeline::Account,
     route::Place,
     service::Shared,
 };
@@ -106,21 +108,16 @@ impl Running {
         self.place = Some(place);
     }
 
-    /// Reserves the worst case of a forwarded request. Says no where the budget is used up.
-    pub(super) fn reserve(&mut self) -> bool {
-        self.lease = self.shared.budget.take(budget::EXCHANGE_BYTES);
-        self.lease.is_some()
+    /// Holds what an attempt has reserved that was nobody's own.
+    pub(super) fn take_over(&mut self, reserve: &mut Reserve) {
+        self.lease = reserve.lease.take();
+        self.reached_tunnel();
     }
 
-    /// Gives the reserve back, until the request is tried again.
-    pub(super) fn unreserve(&mut self) {
-        self.lease = None;
-    }
-
-    /// The request is handed to the tunnel.
-    pub(super) fn reached_tunnel(&mut self) {
+    /// What was handed to the tunnel came to nothing, and the edge answers after all.
+    pub(super) fn stayed_at_edge(&mut self) {
         if let Some(record) = &mut self.record {
-            record.stopped_at_edge = false;
+            record.stopped_at_edge = true;
         }
     }
 
@@ -163,6 +160,23 @@ impl Running {
     /// The visitor's connection asks for more.
     pub(super) fn visitor_is_ready(&mut self) {
         self.stream.as_deref().unwrap_or(self.connection.gauge()).ready();
+    }
+}
+
+impl Account for Running {
+    fn reserve(&mut self) -> bool {
+        self.lease = self.shared.budget.take(budget::EXCHANGE_BYTES);
+        self.lease.is_some()
+    }
+
+    fn unreserve(&mut self) {
+        self.lease = None;
+    }
+
+    fn reached_tunnel(&mut self) {
+        if let Some(record) = &mut self.record {
+            record.stopped_at_edge = false;
+        }
     }
 }
 

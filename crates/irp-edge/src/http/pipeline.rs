@@ -1,4 +1,4 @@
-//! The life of a request: limits → route → access → verify → hold → forward → answer, in this order. Each step is a
+//! The life of a request: limits → route → access → verify → hold → forward (or park) → answer, in this order. Each step is a
 //! function that can be read alone; every way out but the last is a [`Refusal`].
 
 use std::{
@@ -20,6 +20,7 @@ use super::{
     exchange::Running,
     expect,
     headers::{self, Malformed, Target},
+    parking::{self, Candidate, Passage},
     respond::{self, Form, Refusal},
     route::{Place, Route},
     service::Shared,
@@ -82,11 +83,11 @@ fn is_endless(headers: &HeaderMap) -> bool {
 }
 
 /// What comes back from the tunnel.
-enum Answer {
+pub(super) enum Answer {
     Whole(Response<TunnelBody>),
     /// The connection changes its protocol: the head of the answer, and both ends.
     Upgraded(Response<TunnelBody>, OnUpgrade, OnUpgrade),
-    /// The edge answers a handshake, of which the text tells.
+    /// The edge answers by itself; the text tells what it was.
     Own(irp_webhook::Answer, String),
 }
 
@@ -97,6 +98,7 @@ async fn steps(
     body: Incoming,
     running: &mut Running,
 ) -> Result<Answer, Refusal> {
+    let began = Instant::now();
     check_limits(shared, connection)?;
     let target = check_shape(shared, parts)?;
     let route = find_route(shared, connection, &target)?;
@@ -121,7 +123,17 @@ async fn steps(
     if let Some(note) = &note {
         note.tell(request.headers_mut());
     }
-    let response = forward(shared, &route, policies.as_ref(), request, hold, running).await?;
+    let candidate = Candidate::of(shared, &route, note.as_ref().filter(|_| visitor.is_none()), &request);
+    let note = match (note, candidate) {
+        (Some(note), Some(candidate)) => {
+            let passage = Passage { shared, route: &route, policies, began, hold };
+            // Boxed, so that other requests do not carry its state about.
+            return Box::pin(parking::pass(passage, candidate, note, request, running)).await;
+        }
+        (note, _) => note,
+    };
+    let patience = shared.limits.hold;
+    let response = forward(shared, &route, policies.as_ref(), request, hold, patience, running).await?;
     if let Some(note) = note.filter(|_| !response.headers().contains_key(FAILURE)) {
         note.keep();
     }
@@ -208,7 +220,8 @@ async fn wait_for_policies(
     if route.tunnel().is_some() || route.policies().is_some() {
         return Ok(None);
     }
-    let hold = Hold::begin(shared, &parts.headers, &parts.uri).ok_or(Refusal::NoTunnel)?;
+    let hold =
+        Hold::begin(shared, &parts.headers, &parts.uri, shared.limits.hold).ok_or(Refusal::NoTunnel)?;
     timeout_at(hold.deadline, route.arrived()).await.map_err(|_| Refusal::NoTunnel)?;
     Ok(Some(hold))
 }
@@ -271,15 +284,28 @@ fn prepare(
     Ok((request, visitor))
 }
 
+/// What a request holds while it is forwarded.
+pub(super) trait Account {
+    /// Reserves the worst case of a forwarded request. Says no where the budget is used up.
+    fn reserve(&mut self) -> bool;
+
+    /// Gives the reserve back, until the request is tried again.
+    fn unreserve(&mut self);
+
+    /// The request is handed to the tunnel.
+    fn reached_tunnel(&mut self);
+}
+
 /// Hold and forward: sends the request through the tunnel of its name. Where there is none, or it turns out
-/// to be gone before a byte was written, the request waits for the next one.
-async fn forward(
+/// to be gone before a byte was written, the request waits for the next one, but not beyond `patience`.
+pub(super) async fn forward(
     shared: &Arc<Shared>,
     route: &Route,
     judged: Option<&Arc<Policies>>,
     mut request: Request<RequestBody>,
     mut hold: Option<Hold>,
-    running: &mut Running,
+    patience: Duration,
+    account: &mut impl Account,
 ) -> Result<Response<TunnelBody>, Refusal> {
     let mut failed: Option<(Tunnel, SendError)> = None;
     loop {
@@ -290,7 +316,7 @@ async fn forward(
         let before = failed.as_ref().map(|(tunnel, _)| tunnel);
         let tunnel = match present {
             Some(tunnel) => Some(tunnel),
-            None => next_tunnel(shared, route, before, &request, &mut hold).await,
+            None => next_tunnel(shared, route, before, &request, &mut hold, patience).await,
         };
         let Some(tunnel) = tunnel else {
             return Err(failed.map_or(Refusal::NoTunnel, |(_, why)| Refusal::from_tunnel(why)));
@@ -299,14 +325,14 @@ async fn forward(
             // A client with other policies has come meanwhile. The next attempt is judged by those.
             return Err(Refusal::NoTunnel);
         }
-        if !running.reserve() {
+        if !account.reserve() {
             return Err(Refusal::Overloaded("the byte budget is used up"));
         }
-        running.reached_tunnel();
+        account.reached_tunnel();
         match send(shared, &tunnel, request).await? {
             Ok(response) => return Ok(response),
             Err(Unsent { why, request: Some(unwritten) }) if why.may_pass() => {
-                running.unreserve();
+                account.unreserve();
                 failed = Some((tunnel, why));
                 request = *unwritten;
             }
@@ -323,10 +349,11 @@ async fn next_tunnel(
     failed: Option<&Tunnel>,
     request: &Request<RequestBody>,
     hold: &mut Option<Hold>,
+    patience: Duration,
 ) -> Option<Tunnel> {
     let hold = match hold {
         Some(hold) => hold,
-        None => hold.insert(Hold::begin(shared, request.headers(), request.uri())?),
+        None => hold.insert(Hold::begin(shared, request.headers(), request.uri(), patience)?),
     };
     if failed.is_some() {
         let soon = Instant::now() + RETRY;
@@ -341,7 +368,7 @@ async fn next_tunnel(
 }
 
 /// A request that waits for a tunnel: it counts, and what it holds is taken from the budget.
-struct Hold {
+pub(super) struct Hold {
     shared: Arc<Shared>,
     deadline: Instant,
     _lease: Lease,
@@ -349,14 +376,20 @@ struct Hold {
 
 impl Hold {
     /// `None` where too many wait already, or there is no memory for one more.
-    fn begin(shared: &Arc<Shared>, headers: &HeaderMap, uri: &Uri) -> Option<Self> {
+    fn begin(shared: &Arc<Shared>, headers: &HeaderMap, uri: &Uri, patience: Duration) -> Option<Self> {
         // The body waits in the visitor's connection, whose buffers are accounted for.
         let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         let lease = shared.budget.take(bytes + uri.path().len())?;
         let add = |held: usize| (held < shared.limits.held).then_some(held + 1);
         shared.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
-        let deadline = Instant::now() + shared.limits.hold;
+        let deadline = Instant::now() + patience;
         Some(Self { shared: Arc::clone(shared), deadline, _lease: lease })
+    }
+
+    /// The same, but not beyond this moment.
+    pub(super) fn until(mut self, deadline: Instant) -> Self {
+        self.deadline = self.deadline.min(deadline);
+        self
     }
 }
 
@@ -419,7 +452,10 @@ fn judge_upload(
 }
 
 /// Answer: what the client says in the place of an answer becomes a refusal; the rest goes to the visitor.
-fn finish(mut response: Response<TunnelBody>, visitor: Option<OnUpgrade>) -> Result<Answer, Refusal> {
+pub(super) fn finish(
+    mut response: Response<TunnelBody>,
+    visitor: Option<OnUpgrade>,
+) -> Result<Answer, Refusal> {
     if let Some(failure) = response.headers().get(FAILURE) {
         return Err(Refusal::from_client(failure));
     }

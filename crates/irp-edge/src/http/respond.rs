@@ -7,10 +7,12 @@ use irp_webhook::Answer;
 use irp_wire::{headers::Failure, name::Hostname};
 
 use super::{body::VisitorBody, headers::Malformed};
-use crate::tunnels::SendError;
+use crate::{inbox::ParkError, tunnels::SendError};
 
 /// Seconds after which a visitor may try again where nobody is connected.
 const RETRY_AFTER_NO_TUNNEL: &str = "5";
+/// Seconds after which a provider may send an event again that cannot be kept.
+const RETRY_AFTER_NOT_KEPT: &str = "30";
 /// Seconds after which a visitor may try again where the edge is too busy.
 const RETRY_AFTER_OVERLOAD: &str = "1";
 /// The methods of an origin server that pass; CONNECT and TRACE do not.
@@ -73,6 +75,9 @@ pub enum Refusal {
     /// 503: nobody is connected for this name.
     #[error("no tunnel")]
     NoTunnel,
+    /// 503: nobody is there to take an event, and it cannot be kept.
+    #[error("the event is not kept: {0}")]
+    NotKept(ParkError),
     /// 503: too much at once.
     #[error("overloaded: {0}")]
     Overloaded(&'static str),
@@ -121,7 +126,7 @@ impl Refusal {
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::Fields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UpstreamRefused { .. } | Self::UpstreamBroken(_) => StatusCode::BAD_GATEWAY,
-            Self::NoTunnel | Self::Overloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoTunnel | Self::NotKept(_) | Self::Overloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamSlow(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Loop => StatusCode::LOOP_DETECTED,
         }
@@ -153,6 +158,9 @@ impl Refusal {
                 ("upstream-broken", "The tunnel is up, but the program behind it gave no proper answer.")
             }
             Self::NoTunnel => ("no-tunnel", "Nobody is connected for this name."),
+            Self::NotKept(_) => {
+                ("not-kept", "This event cannot be kept right now. Please send it again later.")
+            }
             Self::Overloaded(_) => ("overloaded", "Too much is going on here. Please try again in a moment."),
             Self::UpstreamSlow(_) => {
                 ("upstream-slow", "The program behind the tunnel took too long to answer.")
@@ -193,6 +201,9 @@ pub(super) fn refuse(refusal: &Refusal, method: &Method, form: Form, http1: bool
         Refusal::NoTunnel => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_NO_TUNNEL));
         }
+        Refusal::NotKept(_) => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_NOT_KEPT));
+        }
         Refusal::Overloaded(_) => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_OVERLOAD));
         }
@@ -212,7 +223,7 @@ pub(super) fn refuse(refusal: &Refusal, method: &Method, form: Form, http1: bool
     response
 }
 
-/// The answer to a provider's handshake.
+/// An answer in the place of the program: to a provider's handshake, or to an event that is kept.
 pub(super) fn answer(answer: Answer, method: &Method) -> Response<VisitorBody> {
     let length = answer.body.len();
     let page = (*method != Method::HEAD && length > 0).then(|| Bytes::from(answer.body));

@@ -30,10 +30,11 @@ use super::{
     forwarding::Forwarding,
     host_keys::HostKeys,
     limits::Limits,
+    outbound::Outbound,
     pipeline,
     route::Routes,
 };
-use crate::idle::Activity;
+use crate::{idle::Activity, inbox::Inbox};
 
 /// The window of one upload of an HTTP/2 visitor.
 const STREAM_WINDOW: u32 = 128 * 1024;
@@ -57,6 +58,10 @@ pub(super) struct Shared {
     pub(super) tasks: Tasks,
     pub(super) sink: Option<Arc<dyn ExchangeSink>>,
     pub(super) host_keys: HostKeys,
+    /// Where events are kept, if they are.
+    pub(super) inbox: Option<Inbox>,
+    /// How providers are called.
+    pub(super) outbound: Option<Outbound>,
     /// Counts the requests in flight, for the limit and for the idle timer.
     pub(super) activity: Activity,
     pub(super) held: AtomicUsize,
@@ -108,6 +113,8 @@ impl Service {
             tasks,
             sink,
             host_keys: HostKeys::default(),
+            inbox: None,
+            outbound: None,
             activity,
             held: AtomicUsize::new(0),
             mark,
@@ -120,6 +127,16 @@ impl Service {
     pub fn with_host_keys(mut self, host_keys: HostKeys) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.0) {
             shared.host_keys = host_keys;
+        }
+        self
+    }
+
+    /// The same with an inbox for events, and a way to call providers; before the first connection only.
+    #[must_use]
+    pub fn with_inbox(mut self, inbox: Option<Inbox>, outbound: Option<Outbound>) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.0) {
+            shared.inbox = inbox;
+            shared.outbound = outbound;
         }
         self
     }

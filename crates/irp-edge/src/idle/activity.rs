@@ -22,6 +22,8 @@ pub struct Activity {
 struct Shared {
     sessions: AtomicU32,
     requests: AtomicU32,
+    /// Events that wait to be delivered.
+    waiting: AtomicU64,
     /// When a session ended last, in nanoseconds of the clock; zero while none has.
     ended: AtomicU64,
     changed: Notify,
@@ -35,6 +37,8 @@ pub struct Seen {
     pub sessions: u32,
     /// Requests in flight.
     pub requests: u32,
+    /// Whether events wait to be delivered.
+    pub waiting: bool,
     /// When the last session ended; `None` while none has.
     pub last_ended: Option<Moment>,
 }
@@ -46,6 +50,7 @@ impl Activity {
             shared: Arc::new(Shared {
                 sessions: AtomicU32::new(0),
                 requests: AtomicU32::new(0),
+                waiting: AtomicU64::new(0),
                 ended: AtomicU64::new(0),
                 changed: Notify::new(),
                 clock: Arc::new(clock),
@@ -66,6 +71,13 @@ impl Activity {
         RequestGuard { shared: Arc::clone(&self.shared) }
     }
 
+    /// So many events wait to be delivered: the machine must not end before them.
+    pub fn set_waiting(&self, events: u64) {
+        if (self.shared.waiting.swap(events, SeqCst) > 0) != (events > 0) {
+            self.shared.changed.notify_one();
+        }
+    }
+
     /// What there is now.
     #[must_use]
     pub fn seen(&self) -> Seen {
@@ -73,9 +85,10 @@ impl Activity {
         // sees no session also sees when the last one ended.
         let sessions = self.shared.sessions.load(SeqCst);
         let requests = self.shared.requests.load(SeqCst);
+        let waiting = self.shared.waiting.load(SeqCst) > 0;
         let ended = self.shared.ended.load(SeqCst);
         let last_ended = (ended > 0).then(|| Moment::from_nanos(ended));
-        Seen { sessions, requests, last_ended }
+        Seen { sessions, requests, waiting, last_ended }
     }
 
     /// The present moment of the clock that this was made with.
@@ -152,7 +165,12 @@ mod tests {
         drop(first);
         assert_eq!(
             activity.seen(),
-            Seen { sessions: 0, requests: 0, last_ended: Some(Moment::at(Duration::from_secs(9))) }
+            Seen {
+                sessions: 0,
+                requests: 0,
+                waiting: false,
+                last_ended: Some(Moment::at(Duration::from_secs(9)))
+            }
         );
     }
 

@@ -4,6 +4,8 @@
 //!   there the timer stands. It counts from the end of the last one, or from the start if nobody ever came.
 //! - A **request** in flight puts the end off, but by [`DEFER_AT_MOST`] only: without a session no request can
 //!   reach an upstream, and strangers, who knock on every public address, must not keep a machine alive.
+//! - **Events that wait** in the inbox hold the machine as a session does, until they are delivered or too old: they
+//!   were acknowledged. Absolute ends, which others keep, hold all the same.
 //! - The clock is [`BootClock`]: time spent asleep counts, and nobody can set it, so steps of the wall clock
 //!   mean nothing here. When the process itself did not run for a while (the machine slept, the hypervisor
 //!   paused it), clients get [`RETURN_GRACE`] to come back before the end, see [`IdleTimer`].

@@ -36,7 +36,7 @@ pub enum Decision {
 pub enum Countdown {
     /// It never ends by itself.
     Never,
-    /// Somebody is connected; it ends this long after the last one has left.
+    /// Somebody is connected, or events wait; it ends this long after the last one has left.
     Held(Duration),
     /// Nobody is connected; it ends in this time if nobody comes.
     Running(Duration),
@@ -93,7 +93,8 @@ impl IdleTimer {
         let passed = now.since(self.looked);
         self.looked = now;
 
-        if seen.sessions > 0 {
+        // What was acknowledged is owed, so it counts as somebody who is there.
+        if seen.sessions > 0 || seen.waiting {
             self.restart(Duration::ZERO);
             self.grace = Duration::ZERO;
             self.countdown = Countdown::Held(after);
@@ -151,7 +152,7 @@ mod tests {
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3600);
-    const NOBODY: Seen = Seen { sessions: 0, requests: 0, last_ended: None };
+    const NOBODY: Seen = Seen { sessions: 0, requests: 0, waiting: false, last_ended: None };
 
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -292,6 +293,21 @@ mod tests {
         world.ended = false;
         world.run(HOUR - seconds(1));
         assert!(!world.ended);
+    }
+
+    #[test]
+    fn events_that_wait_hold_the_end_and_then_the_whole_time_counts() {
+        let mut world = World::new(hours(1.0));
+        world.run(HOUR - seconds(1));
+        world.seen.waiting = true;
+        world.run(HOUR * 30);
+        assert!(!world.ended);
+        assert_eq!(world.timer.countdown(), Countdown::Held(HOUR), "the dead-man timer is put off, too");
+        world.seen.waiting = false;
+        world.run(HOUR - LOOK_EVERY);
+        assert!(!world.ended);
+        world.run(LOOK_EVERY * 2);
+        assert!(world.ended);
     }
 
     #[test]

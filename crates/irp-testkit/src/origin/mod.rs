@@ -4,6 +4,7 @@
 //! a runtime) and is gone, port and connections, when it is dropped.
 //!
 //! - [`Origin`]: one friendly program with a route for everything a web program does ([`program`] lists them);
+//! - [`Bot`]: takes events, remembers them, and answers as it was told;
 //! - [`GrpcOrigin`]: a gRPC echo over HTTP/2 without TLS;
 //! - [`RawOrigin`]: records every byte it gets and answers what it was told to;
 //! - [`RudeOrigin`]: breaks the protocol in one of the [`Manner`]s;
@@ -18,6 +19,7 @@
 //! ```
 
 mod body;
+mod bot;
 mod counters;
 mod framing;
 mod grpc;
@@ -28,6 +30,7 @@ mod server;
 mod websocket;
 
 pub use body::{AnyBody, nothing, pattern, pattern_sha256, sha256, unsized_pattern, whole};
+pub use bot::{Bot, Manners, Taken};
 pub use counters::{Counters, TEST_ID};
 pub use framing::{Framed, frame_requests};
 pub use grpc::{GRPC_ECHO, GrpcOrigin, Messages, message};

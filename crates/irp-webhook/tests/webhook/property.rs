@@ -42,6 +42,19 @@ proptest! {
             case.sign(&id);
             prop_assert!(case.verdict().is_ok(), "{name}: {:?}", case.verdict());
 
+            // Delivered later, it is signed anew, and is the same delivery.
+            if provider.is_symmetric() {
+                let delivery = provider.kind(&case.request()).delivery;
+                case.now = at(second + 100_000);
+                let again = case.verifier().sign_again(&case.request(), case.now, 7).unwrap();
+                (case.url, case.body) = (again.url, again.body);
+                for (header, value) in again.headers {
+                    case.headers.insert(header, value);
+                }
+                prop_assert!(case.verdict().is_ok(), "again, {name}: {:?}", case.verdict());
+                prop_assert_eq!(provider.kind(&case.request()).delivery, delivery, "{}", name);
+            }
+
             // Another secret beside it, as while it is being changed, before and after.
             case.secrets.insert(0, crate::case::other_secret_of(name));
             prop_assert_eq!(case.verdict().unwrap().key, 1, "{}", name);

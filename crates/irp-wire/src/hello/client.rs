@@ -49,7 +49,38 @@ pub async fn open_control<S: AsyncRead + AsyncWrite + Unpin>(
     check: impl FnOnce(&PublicKey) -> Result<(), String>,
 ) -> Result<Welcome, HelloError> {
     let capabilities = vec![CAPABILITY_UPGRADE.to_owned(), CAPABILITY_LANES.to_owned()];
-    frame::write(io, &Open { version: VERSION, kind: Kind::Control, capabilities }).await?;
+    let open = Open { version: VERSION, kind: Kind::Control, capabilities };
+    prove(io, binding, host, request, signer, check, &open).await
+}
+
+/// Opens an [`errand`](crate::errand) on a fresh TLS connection to `host`, for the names of `request`. After success
+/// both ends speak lines on `io`.
+///
+/// # Errors
+///
+/// See [`open_control`]. An edge of an earlier version closes the connection before it has proven anything.
+pub async fn open_errand<S: AsyncRead + AsyncWrite + Unpin>(
+    io: &mut S,
+    binding: &ChannelBinding,
+    host: &str,
+    request: &Request,
+    signer: &dyn Signer,
+    check: impl FnOnce(&PublicKey) -> Result<(), String>,
+) -> Result<(), HelloError> {
+    let open = Open { version: VERSION, kind: Kind::Errand, capabilities: Vec::new() };
+    prove(io, binding, host, request, signer, check, &open).await.map(drop)
+}
+
+async fn prove<S: AsyncRead + AsyncWrite + Unpin>(
+    io: &mut S,
+    binding: &ChannelBinding,
+    host: &str,
+    request: &Request,
+    signer: &dyn Signer,
+    check: impl FnOnce(&PublicKey) -> Result<(), String>,
+    open: &Open,
+) -> Result<Welcome, HelloError> {
+    frame::write(io, open).await?;
 
     let proof: EdgeProof = frame::read(io).await?;
     if proof.version != VERSION {

@@ -17,6 +17,8 @@ use crate::{
 pub enum Opened {
     /// A proven client asks for a session.
     Control(Applicant),
+    /// A proven client has an errand, and claims nothing.
+    Errand(Applicant),
     /// A connection says that it belongs to a session; not proven yet.
     Lane(LaneApplicant),
 }
@@ -52,9 +54,11 @@ pub async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
     identity: &SecretKey,
 ) -> Result<Opened, HelloError> {
     let open: Open = frame::read(io).await?;
-    if let Kind::Lane { session, mac } = open.kind {
-        return Ok(Opened::Lane(LaneApplicant { session, mac }));
-    }
+    let is_errand = match open.kind {
+        Kind::Lane { session, mac } => return Ok(Opened::Lane(LaneApplicant { session, mac })),
+        Kind::Errand => true,
+        Kind::Control => false,
+    };
     // The proof goes out whatever the client's version is: it carries ours, for a clear message there.
     let statement = Statement { role: Role::Edge, host, names: &[], binding };
     let proof = EdgeProof {
@@ -82,7 +86,8 @@ pub async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
         lanes_max: proof.lanes_max,
         agent: proof.agent.chars().filter(|letter| !letter.is_control()).take(64).collect(),
     };
-    Ok(Opened::Control(Applicant { key: proof.key, request, capabilities: open.capabilities }))
+    let applicant = Applicant { key: proof.key, request, capabilities: open.capabilities };
+    Ok(if is_errand { Opened::Errand(applicant) } else { Opened::Control(applicant) })
 }
 
 impl Applicant {

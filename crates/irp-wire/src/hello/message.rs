@@ -40,6 +40,8 @@ pub enum Kind {
         /// The client's MAC over this lane's keying material.
         mac: Bytes,
     },
+    /// Nothing of a session: see [`errand`](crate::errand). An edge of an earlier version does not know this kind.
+    Errand,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

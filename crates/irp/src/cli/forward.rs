@@ -142,6 +142,9 @@ pub(crate) struct Webhooks {
     /// Leave the provider's handshakes to the program behind the tunnel
     #[arg(long, requires = "verify")]
     pub(crate) pass_handshakes: bool,
+    /// Keep no events on the edge while this PC is away or the program does not answer
+    #[arg(long, requires = "verify")]
+    pub(crate) no_inbox: bool,
 }
 
 /// How requests are forwarded.

@@ -62,6 +62,7 @@ pub(super) async fn run(flags: cli::Edge, environment: &Environment, ui: &Ui) ->
         enrolment: in_aws.as_mut().and_then(|aws| aws.enrolment.take()),
         host_keys: HostKeys::new(file.sshd.iter().flat_map(|sshd| sshd.host_keys.clone()).collect()),
         notices: notices.clone(),
+        ..Machine::default()
     };
     let ends_at = file.idle.ends_at.clone();
     let zone = in_aws.as_ref().and_then(|aws| aws.dns.clone());

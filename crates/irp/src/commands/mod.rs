@@ -8,6 +8,7 @@ mod doctor;
 mod edge;
 mod forget;
 mod generate;
+mod inbox;
 mod keygen;
 mod logs;
 mod secret;
@@ -75,6 +76,10 @@ pub(crate) fn run(command: Command, environment: &Environment, ui: &Ui) -> Resul
         Command::Forget(flags) => {
             start_log(environment, ui)?;
             block_on(forget::run(&flags, environment, ui))
+        }
+        Command::Inbox(flags) => {
+            start_log(environment, ui)?;
+            block_on(inbox::run(flags, environment, ui))
         }
         Command::Edge(flags) => block_on(edge::run(flags, environment, ui)),
         Command::Sign(flags) => {

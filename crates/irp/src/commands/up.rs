@@ -15,6 +15,7 @@ use irp_edge::{
     config::{CertificateSource, DRAIN, EdgeConfig, Host},
     http::{Limits, access::Access},
     idle::IdleAfter,
+    inbox,
     keys::{Grant, Keys},
     power::Power,
     tunnels::native,
@@ -217,6 +218,7 @@ fn edge_config(
         limits: limits.clone(),
         sessions: native::Settings::default(),
         ssh: None,
+        inbox: Some(inbox::Settings::default()),
         // The process is the machine: it ends with its client.
         idle_after: IdleAfter::NEVER,
         power: Power::Exit,

@@ -49,6 +49,11 @@ pub(crate) fn from_file(
         OnEnd::File(path) => Power::File(path),
     };
     let drain = file.limits.drain_time.map_or(DRAIN, |span| span.get());
+    let inbox = file.inbox.settings().map(|mut settings| {
+        let answer = file.limits.upstream_time.map(|span| span.get());
+        settings.delivery.answer_within = answer.unwrap_or(settings.delivery.answer_within);
+        settings
+    });
     Ok(EdgeConfig {
         listen: file.listen,
         http_listen: file.http_listen,
@@ -60,6 +65,7 @@ pub(crate) fn from_file(
         sessions: sessions(&file.limits),
         limits: limits(file.limits),
         ssh,
+        inbox,
         idle_after,
         power,
         drain,

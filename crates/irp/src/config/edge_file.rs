@@ -3,6 +3,7 @@
 //! These types check what one value can tell; [`EdgeFile::check`] looks at what must fit together.
 
 pub(crate) mod aws;
+pub(crate) mod inbox;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -18,7 +19,7 @@ use irp_wire::{
 };
 use serde::Deserialize;
 
-use self::aws::Aws;
+use self::{aws::Aws, inbox::Inbox};
 use super::{
     policies::Verify,
     values::{Bytes, Span},
@@ -51,6 +52,8 @@ pub(crate) struct EdgeFile {
     #[serde(default)]
     pub(crate) limits: Limits,
     pub(crate) sshd: Option<Sshd>,
+    #[serde(default)]
+    pub(crate) inbox: Inbox,
     #[serde(default)]
     pub(crate) idle: Idle,
     pub(crate) aws: Option<Aws>,

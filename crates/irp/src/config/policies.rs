@@ -41,6 +41,9 @@ pub(crate) struct Verify {
     mode: Mode,
     #[serde(default = "yes")]
     handshakes: bool,
+    /// Whether events are kept while nobody is there to take them.
+    #[serde(default = "yes")]
+    inbox: bool,
     row: Option<CustomRow>,
 }
 
@@ -101,6 +104,7 @@ pub(crate) fn for_flags(flags: &Webhooks) -> Result<Option<Arc<policy::Policies>
             verify_token: verify_token.map(|token| SecretText::new(token.expose_secret())),
             report: flags.report_only,
             handshakes: !flags.pass_handshakes,
+            inbox: !flags.no_inbox,
         })
     };
     let policies = flags.verify.iter().map(one).collect::<Result<Vec<_>, _>>()?;
@@ -171,6 +175,7 @@ fn rule(verify: &Verify, what: &str) -> Result<Rule, Failure> {
     let settings = Settings { verify_token, learn: false };
     let report = verify.mode == Mode::Report;
     Rule::new(provider, verify.path.as_deref(), &secrets, settings, report, verify.handshakes)
+        .map(|rule| rule.with_inbox(verify.inbox))
         .map_err(|error: PolicyError| wrong(what, &error))
 }
 

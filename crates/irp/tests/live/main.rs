@@ -8,6 +8,7 @@ mod connect;
 mod edge;
 mod ending;
 mod identity;
+mod inbox;
 mod killed;
 mod libraries;
 mod machine;

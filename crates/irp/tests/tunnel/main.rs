@@ -8,6 +8,7 @@ mod bulk;
 mod cancel;
 mod claims;
 mod drain;
+mod inbox;
 mod lanes;
 mod programs;
 mod relay;

@@ -8,9 +8,10 @@ use irp_client::{
 use irp_edge::{
     Edge, Ended,
     certs::{Certificates, LocalCa, Names},
-    config::{CertificateSource, DRAIN, EdgeConfig, Host, SshWay},
-    http::{Limits, access::Access, webhook::Policies},
+    config::{CertificateSource, DRAIN, EdgeConfig, Host, Machine, SshWay},
+    http::{Limits, Outbound, access::Access, webhook::Policies},
     idle::IdleAfter,
+    inbox,
     keys::{Grant, Keys},
     power::Power,
     tunnels::native::Settings,
@@ -58,6 +59,8 @@ pub(crate) struct Options {
     /// The folder of an edge that was here before.
     pub(crate) folder: Option<TempDir>,
     pub(crate) key: Option<Arc<SecretKey>>,
+    pub(crate) inbox: Option<inbox::Settings>,
+    pub(crate) outbound: Option<Outbound>,
 }
 
 impl Default for Options {
@@ -74,6 +77,8 @@ impl Default for Options {
             port: 0,
             folder: None,
             key: None,
+            inbox: Some(inbox::Settings::default()),
+            outbound: None,
         }
     }
 }
@@ -109,12 +114,14 @@ impl Stage {
             limits: options.limits,
             sessions: options.sessions,
             ssh: options.ssh,
+            inbox: options.inbox,
             idle_after: options.idle_after,
             power: Power::Exit,
             drain: options.drain,
         };
         let runtime = OwnRuntime::new();
-        let binding = runtime.spawn(Edge::bind(config, Certificates::new()));
+        let machine = Machine { outbound: options.outbound, ..Machine::default() };
+        let binding = runtime.spawn(Edge::bind_on(config, Certificates::new(), machine));
         let edge = binding.await.unwrap().unwrap();
         let address = edge.addresses()[0];
         let shutdown = CancellationToken::new();

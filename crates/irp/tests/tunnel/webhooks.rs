@@ -22,10 +22,10 @@ use crate::{
     way::{Tunnel, Way},
 };
 
-const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
+pub(crate) const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
 const EVENT: &str = r#"{"type":"event_callback","event_id":"Ev1","event":{"type":"app_mention","text":"ü"}}"#;
 
-fn policy(provider: &str, path: Option<&str>) -> Policy {
+pub(crate) fn policy(provider: &str, path: Option<&str>) -> Policy {
     Policy {
         provider: provider.into(),
         path: path.map(Into::into),
@@ -33,11 +33,13 @@ fn policy(provider: &str, path: Option<&str>) -> Policy {
         verify_token: None,
         report: false,
         handshakes: true,
+        // What comes of it is told in `inbox`.
+        inbox: false,
     }
 }
 
 /// A client that wants only these providers' requests, and these open paths.
-fn wants(policies: Vec<Policy>, open: &[&str]) -> impl FnOnce(&mut ClientConfig) {
+pub(crate) fn wants(policies: Vec<Policy>, open: &[&str]) -> impl FnOnce(&mut ClientConfig) {
     let open = open.iter().map(|path| (*path).to_owned()).collect();
     move |config| config.policies = Some(Arc::new(Policies { policies, open }))
 }
@@ -47,7 +49,7 @@ async fn slack(way: Way, origin: impl ToString) -> Tunnel {
 }
 
 /// What curl needs to send `body` signed, so long ago.
-fn signed(provider: &str, secret: &str, url: &str, body: &[u8], age: Duration) -> Vec<String> {
+pub(crate) fn signed(provider: &str, secret: &str, url: &str, body: &[u8], age: Duration) -> Vec<String> {
     let headers = HeaderMap::new();
     let request = Request { method: "POST", url, headers: &headers, body };
     let provider = Provider::named(provider).unwrap();
@@ -57,21 +59,28 @@ fn signed(provider: &str, secret: &str, url: &str, body: &[u8], age: Duration) -
 }
 
 /// Sends `body` to `path` with these headers.
-async fn send(stage: &Stage, path: &str, headers: &[String], body: &[u8]) -> Reply {
+pub(crate) async fn send(stage: &Stage, path: &str, headers: &[String], body: &[u8]) -> Reply {
+    let mut all = ["-H", "content-type: application/json"].map(String::from).to_vec();
+    all.extend_from_slice(headers);
+    send_as(stage, path, &all, body).await
+}
+
+/// Sends `body` to `path` with these headers and no others.
+pub(crate) async fn send_as(stage: &Stage, path: &str, headers: &[String], body: &[u8]) -> Reply {
     let file = stage.folder.path().join("body");
     std::fs::write(&file, body).unwrap();
-    let curl = stage.curl().args(["-H", "content-type: application/json", "--data-binary"]);
+    let curl = stage.curl().args(["--data-binary"]);
     curl.args([format!("@{}", file.display())]).args(headers).get(&stage.url(path)).await.unwrap()
 }
 
 /// The same, signed now as Slack does.
-async fn send_signed(stage: &Stage, path: &str, body: &[u8]) -> Reply {
+pub(crate) async fn send_signed(stage: &Stage, path: &str, body: &[u8]) -> Reply {
     let headers = signed("slack", SECRET, &stage.url(path), body, Duration::ZERO);
     send(stage, path, &headers, body).await
 }
 
 /// Waits until the client hears what the edge answered by itself.
-async fn heard(client: &mut Client) -> (u16, String) {
+pub(crate) async fn heard(client: &mut Client) -> (u16, String) {
     let answered = |event: &Event| match event {
         Event::AnsweredAtEdge { status, reason, .. } => Some((*status, reason.clone())),
         _ => None,
@@ -79,7 +88,7 @@ async fn heard(client: &mut Client) -> (u16, String) {
     client.event("answered at the edge", answered).await
 }
 
-async fn finished(client: &mut Client) -> Finished {
+pub(crate) async fn finished(client: &mut Client) -> Finished {
     let over = |event: &Event| match event {
         Event::Exchange(finished) => Some(finished.clone()),
         _ => None,

@@ -34,9 +34,10 @@ pub struct Rule {
     path: Path,
     /// Let pass unverified, on GET alone: where people's browsers go.
     for_people: Vec<Path>,
-    pub(super) verifier: Verifier,
+    pub(crate) verifier: Verifier,
     pub(super) report: bool,
     pub(super) handshakes: bool,
+    pub(super) inbox: bool,
     replays: Mutex<Replays>,
 }
 
@@ -108,8 +109,15 @@ impl Rule {
             verifier,
             report,
             handshakes,
+            inbox: true,
             replays: Mutex::new(Replays::new(REPLAYS_MAX)),
         })
+    }
+
+    /// With `inbox`, events are kept while nobody is there to take them; this is the default.
+    #[must_use]
+    pub fn with_inbox(self, inbox: bool) -> Self {
+        Self { inbox, ..self }
     }
 
     /// Notes a signing; where it was here before, it is a replay. `None` where a repeat means nothing.
@@ -149,7 +157,9 @@ impl Policies {
                 told.secrets.iter().map(|secret| Secret::new(secret.expose())).collect();
             let verify_token = told.verify_token.as_ref().map(|token| Secret::new(token.expose()));
             let settings = Settings { verify_token, learn: false };
-            Rule::new(provider, told.path.as_deref(), &secrets, settings, told.report, told.handshakes)
+            let path = told.path.as_deref();
+            let rule = Rule::new(provider, path, &secrets, settings, told.report, told.handshakes)?;
+            Ok::<_, PolicyError>(rule.with_inbox(told.inbox))
         };
         if told.policies.len() > RULES_MAX {
             return Err(PolicyError::TooMany);
@@ -187,6 +197,14 @@ impl Policies {
     /// The longest body that is read to verify it, in bytes.
     pub(super) fn body_max(&self) -> usize {
         self.body_max
+    }
+
+    /// How a kept event of this path is signed anew; `None` where the path is no provider's any more.
+    pub(crate) fn rule_of(&self, provider: &str, path: &str) -> Option<Arc<Rule>> {
+        match self.owner(&Method::POST, path) {
+            Owner::Provider(rule) if rule.verifier.provider().name() == provider => Some(rule),
+            _ => None,
+        }
     }
 
     /// To whom a request belongs.
@@ -270,6 +288,7 @@ mod tests {
                 verify_token: None,
                 report: false,
                 handshakes: true,
+                inbox: true,
             };
             Policies::from_client(&policy::Policies { policies: vec![policy], open: Vec::new() })
         };

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Uri, header, request};
+use aws_lc_rs::digest;
+use http::{HeaderMap, HeaderValue, Method, Uri, header, request};
 use hyper::body::Incoming;
-use irp_webhook::{Answer, Failure, Handshake, Request, Seen};
+use irp_webhook::{Answer, Failure, Handshake, Provider, Request, Seen};
 use irp_wire::policy::{VERIFIED, WEBHOOK, Webhook};
 
 use super::{
@@ -14,6 +15,7 @@ use super::{
 use crate::{
     certs::{Clock as _, SystemClock},
     http::{Refusal, body::Whole, headers::Target, service::Shared},
+    inbox::Identity,
 };
 
 /// The longest body of a request whose headers already show that it is not signed: enough for a handshake.
@@ -35,6 +37,19 @@ pub(in crate::http) struct Note {
     webhook: Webhook,
     /// A signing that is noted against replays.
     noted: Option<[u8; 32]>,
+    /// What is needed to keep the request; `None` where it must not be kept.
+    keeping: Option<Keeping>,
+}
+
+/// What a verified request is known by when it is kept.
+#[derive(Debug)]
+pub(in crate::http) struct Keeping {
+    /// The URL as the provider called it.
+    pub(in crate::http) url: String,
+    /// With which secret it was signed.
+    pub(in crate::http) key: usize,
+    /// The same in all attempts of one delivery.
+    pub(in crate::http) identity: Option<Identity>,
 }
 
 /// Verifies a request by the policies of its name.
@@ -66,21 +81,68 @@ pub(in crate::http) async fn check(
     let url = public_url(&target.host, &parts.uri);
     let request =
         Request { method: parts.method.as_str(), url: &url, headers: &parts.headers, body: whole.bytes() };
-    judge(&rule, &request).map(|judged| match judged {
+    let host = target.name();
+    let path = parts.uri.path();
+    let may_keep = rule.inbox && parts.method == Method::POST;
+    let identity = |known: &Known| identity(&rule, &host, path, known);
+    let is_kept = |known: &Known| {
+        let inbox = shared.inbox.as_ref().filter(|_| may_keep);
+        inbox.is_some_and(|inbox| inbox.known(identity(known).as_ref()))
+    };
+    let judged = judge(&rule, &request, is_kept)?;
+    Ok(match judged {
         Judged::Answer(answer, text) => Outcome::Answered(answer, text),
-        Judged::Pass(webhook, noted) => {
-            let note = Note { rule: Arc::clone(&rule), webhook, noted };
-            Outcome::Checked(whole, note)
+        Judged::Pass { webhook, noted, verified } => {
+            let keeping = verified.filter(|_| may_keep).map(|known| Keeping {
+                key: known.key,
+                identity: identity(&known),
+                url,
+            });
+            Outcome::Checked(whole, Note { rule, webhook, noted, keeping })
         }
     })
 }
 
 enum Judged {
     Answer(Answer, String),
-    Pass(Webhook, Option<[u8; 32]>),
+    Pass {
+        webhook: Webhook,
+        noted: Option<[u8; 32]>,
+        /// `None` where it was not verified, and passes all the same.
+        verified: Option<Known>,
+    },
 }
 
-fn judge(rule: &Rule, request: &Request<'_>) -> Result<Judged, Refusal> {
+/// What tells a verified request from others.
+struct Known {
+    key: usize,
+    delivery: Option<String>,
+    /// Where a time is signed, no other request has this signing.
+    signing: Option<[u8; 32]>,
+}
+
+/// Tells one delivery of a provider to one path from all others.
+fn identity(rule: &Rule, host: &str, path: &str, known: &Known) -> Option<Identity> {
+    // One that was cut could stand for two.
+    let delivery = known.delivery.as_deref().filter(|text| text.chars().count() < irp_webhook::NAME_MAX);
+    let (kind, number) = match (delivery, &known.signing) {
+        (Some(delivery), _) => ("delivery", delivery.as_bytes()),
+        (None, Some(signing)) => ("signing", signing.as_slice()),
+        (None, None) => return None,
+    };
+    let mut hash = digest::Context::new(&digest::SHA256);
+    for part in
+        [rule.verifier.provider().name().as_bytes(), host.as_bytes(), path.as_bytes(), kind.as_bytes()]
+    {
+        hash.update(part);
+        hash.update(&[0]);
+    }
+    hash.update(number);
+    hash.finish().as_ref().try_into().ok()
+}
+
+/// `is_kept` says whether the very same delivery is kept already, so that its repeat is no attack.
+fn judge(rule: &Rule, request: &Request<'_>, is_kept: impl Fn(&Known) -> bool) -> Result<Judged, Refusal> {
     let provider = rule.verifier.provider();
     let kind = provider.kind(request);
     let answered = |handshake| match handshake {
@@ -96,13 +158,19 @@ fn judge(rule: &Rule, request: &Request<'_>) -> Result<Judged, Refusal> {
     }
     let now = SystemClock.now();
     let verdict = rule.verifier.verify(request, now, None);
-    let mut noted = None;
+    let (mut noted, mut known) = (None, None::<Known>);
     let failure = match verdict {
         Ok(verified) => {
             if let Some(judged) = answered(rule.verifier.signed_handshake(request, &verified)) {
                 return Ok(judged);
             }
-            match rule.see(verified.fingerprint, now) {
+            let this = known.insert(Known {
+                key: verified.key,
+                delivery: kind.delivery.clone(),
+                signing: verified.signed_at.map(|_| verified.fingerprint),
+            });
+            let seen = if is_kept(this) { None } else { rule.see(verified.fingerprint, now) };
+            match seen {
                 Some(Seen::Again) => Some(Failure::Replayed),
                 Some(Seen::New) => {
                     noted = Some(verified.fingerprint);
@@ -123,8 +191,10 @@ fn judge(rule: &Rule, request: &Request<'_>) -> Result<Judged, Refusal> {
         kind: kind.name,
         retry: kind.retry,
         deadline_ms: u64::try_from(deadline).unwrap_or(u64::MAX),
+        kept_s: None,
     };
-    Ok(Judged::Pass(webhook, noted))
+    let verified = known.filter(|_| webhook.failure.is_none());
+    Ok(Judged::Pass { webhook, noted, verified })
 }
 
 fn refused(rule: &Rule, failure: &Failure) -> Refusal {
@@ -154,7 +224,22 @@ impl Note {
         }
     }
 
-    /// The request was answered by the upstream: the same again is a replay.
+    /// What is needed to keep the request, where it may be kept.
+    pub(in crate::http) fn keeping(&self) -> Option<&Keeping> {
+        self.keeping.as_ref()
+    }
+
+    /// Whose it is.
+    pub(in crate::http) fn provider(&self) -> &Provider {
+        self.rule.verifier.provider()
+    }
+
+    /// What the provider calls it.
+    pub(in crate::http) fn kind(&self) -> Option<&str> {
+        self.webhook.kind.as_deref()
+    }
+
+    /// The request was answered: the same again is a replay.
     pub(in crate::http) fn keep(mut self) {
         self.noted = None;
     }

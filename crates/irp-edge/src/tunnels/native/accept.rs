@@ -10,7 +10,7 @@ use irp_wire::{
         self, Applicant, HELLO_TIMEOUT, HelloError, LaneApplicant, Opened, Refusal, RefusalCode, SessionId,
         SessionSecret, Terms,
     },
-    key::SecretKey,
+    key::{PublicKey, SecretKey},
     name::Hostname,
     proof::ChannelBinding,
     seldom::Seldom,
@@ -25,13 +25,14 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Session, Settings, control,
+    Session, Settings, control, errand,
     session::{CONNECTION_WINDOW, MESSAGES_MAX, PING_EVERY, PING_TIMEOUT},
 };
 use crate::{
     enrolment::Enrolment,
     http::{body::RequestBody, webhook::Policies},
     idle::{Activity, Countdown, IdleAfter},
+    inbox::{Inbox, counter::Counter},
     keys::Keys,
     notices::Notices,
     registry::Registry,
@@ -69,6 +70,8 @@ pub struct Door {
     pub settings: Settings,
     /// The owner of all that belongs to sessions.
     pub tasks: Tasks,
+    /// What owners of names may ask about, where there is one.
+    pub inbox: Option<Inbox>,
     /// Bounds the hellos under way.
     pub hellos: Hellos,
 }
@@ -113,6 +116,7 @@ impl Door {
         drop(hello);
         let result = match opened {
             Opened::Control(applicant) => self.admit(guest, applicant).await,
+            Opened::Errand(applicant) => self.admit_errand(guest, applicant).await,
             Opened::Lane(applicant) => self.admit_lane(guest, applicant).await,
         };
         if let Err(error) = result {
@@ -124,7 +128,7 @@ impl Door {
         let verdict = if self.tasks.token().is_cancelled() {
             Err(Refusal::new(RefusalCode::Busy, "this edge is stopping"))
         } else {
-            self.judge(&applicant).await
+            self.judge(&applicant, Registry::check).await
         };
         let (key, peer) = (self.registry.keys().describe(&applicant.key), guest.peer);
         if let Err(refusal) = verdict {
@@ -155,16 +159,41 @@ impl Door {
         Ok(())
     }
 
+    /// An errand claims nothing, so it does not matter who holds the names now.
+    async fn admit_errand(&self, mut guest: Guest, applicant: Applicant) -> Result<(), HelloError> {
+        let (key, peer) = (self.registry.keys().describe(&applicant.key), guest.peer);
+        let may = |registry: &Registry, key: &_, names: &[_]| registry.keys().check(key, names);
+        if let Err(refusal) = self.judge(&applicant, may).await {
+            tracing::warn!(%peer, key, reason = refusal.message, "refused an errand");
+            return within(hello::refuse(&mut guest.stream, refusal)).await;
+        }
+        let names = applicant.request.names;
+        let terms = self.terms(&names);
+        within(Applicant::welcome(&mut guest.stream, SessionId::random(), &SessionSecret::random(), terms))
+            .await?;
+        tracing::info!(%peer, key, ?names, "an errand");
+        let errand = errand::serve(guest.stream, self.inbox.as_ref(), &names);
+        let ended = self.tasks.token().run_until_cancelled(Box::pin(errand)).await;
+        if let Some(Err(error)) = ended {
+            tracing::info!(%peer, %error, "an errand broke off");
+        }
+        Ok(())
+    }
+
     /// Whether this key may have these names; an unknown one may have been pushed to the machine.
-    async fn judge(&self, applicant: &Applicant) -> Result<(), Refusal> {
+    async fn judge(
+        &self,
+        applicant: &Applicant,
+        may: impl Fn(&Registry, &PublicKey, &[Hostname]) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
         let (key, names) = (&applicant.key, &applicant.request.names);
-        let verdict = self.registry.check(key, names);
+        let verdict = may(&self.registry, key, names);
         let is_unknown = verdict.as_ref().is_err_and(|refusal| refusal.code == RefusalCode::UnknownKey);
         let Some(enrolment) = self.enrolment.as_ref().filter(|_| is_unknown) else { return verdict };
         let Some(grant) = enrolment.grant(key).await else { return verdict };
         tracing::info!(key = key.fingerprint(), "enrolled a key that was pushed to this machine");
         self.registry.enrol(grant);
-        self.registry.check(key, names)
+        may(&self.registry, key, names)
     }
 
     /// The life of a session, from its claim to the last of its lanes.
@@ -182,7 +211,9 @@ impl Door {
             self.displace(old, session);
         }
         let leaving = || self.registry.release(session);
-        control::listen(session, opened, self.countdown.clone(), self.notices.reader(), leaving).await;
+        let kept = self.inbox.clone().map(|inbox| Counter::new(inbox, session.names()));
+        let notices = self.notices.reader();
+        control::listen(session, opened, self.countdown.clone(), notices, kept, leaving).await;
         self.registry.release(session);
         session.over().cancel();
         session.idle_lanes.close();

@@ -17,7 +17,12 @@ use tokio::{
 };
 
 use super::{Session, lanes::FLOOR};
-use crate::{http::body::RequestBody, idle::Countdown, notices};
+use crate::{
+    http::body::RequestBody,
+    idle::Countdown,
+    inbox::{Counts, counter::Counter},
+    notices,
+};
 
 /// How long the client may take to answer the control request.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -96,6 +101,7 @@ pub(super) async fn listen(
     opened: Opened,
     mut idle: watch::Receiver<Countdown>,
     mut notices: notices::Reader,
+    mut kept: Option<Counter>,
     leaving: impl Fn(),
 ) {
     let Opened { mut from_client, mut decoder, .. } = opened;
@@ -135,9 +141,20 @@ pub(super) async fn listen(
         };
                     }
                 }
+                counts = next_counts(&mut kept) => {
+                    let Counts { waiting, failed, delivered, .. } = counts;
+                    session.tell(&EdgeMessage::Inbox { waiting, failed, delivered });
+                }
                 text = notices.next() => session.tell(&EdgeMessage::Notice { text }),
                 _ = tidy.tick() => session.idle_lanes.expire(Instant::now()),
             }
+    }
+}
+
+async fn next_counts(kept: &mut Option<Counter>) -> Counts {
+    match kept {
+        Some(kept) => kept.next().await,
+        None => std::future::pending().await,
     }
 }
 

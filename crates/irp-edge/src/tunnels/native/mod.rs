@@ -10,6 +10,7 @@ mod absolute;
 mod accept;
 mod asking;
 mod control;
+mod errand;
 mod lanes;
 mod session;
 mod upgrade;

@@ -95,6 +95,11 @@ impl View {
             Event::IdleEnds { after } => {
                 self.ui.event("idle", &json!({ "ends_after_s": after.map(|after| after.as_secs()) }));
             }
+            Event::Inbox { waiting, failed, delivered } => {
+                let counts = json!({ "waiting": waiting, "failed": failed, "delivered": delivered });
+                self.ui.event("inbox", &counts);
+                self.ui.line(&inbox_line(waiting, failed, delivered));
+            }
             Event::Notice { text } => {
                 self.ui.event("notice", &json!({ "text": text }));
                 self.ui.line(&text);
@@ -205,6 +210,15 @@ fn exchange(finished: &Finished) -> Exchange {
     }
 }
 
+/// How many events wait on the edge, and how many of them have come.
+fn inbox_line(waiting: u64, failed: u64, delivered: u64) -> String {
+    let mut line = format!("kept events: {waiting} wait, {delivered} delivered");
+    if failed > 0 {
+        line += &format!(", {failed} failed and moved aside: irp inbox ls");
+    }
+    line
+}
+
 /// The share of the provider's time, in percent, from which an answer is called late.
 const LATE: u128 = 80;
 
@@ -222,6 +236,10 @@ fn remark_of(webhook: &Webhook, took: Duration) -> String {
         } else {
             format!("· retry {retry}")
         });
+    }
+    if let Some(seconds) = webhook.kept_s {
+        words.push(format!("· kept for {}", clock::words(Duration::from_secs(seconds))));
+        return words.join(" ");
     }
     let deadline = Duration::from_millis(webhook.deadline_ms);
     words.push(format!("· {:.1} s of {:.1} s", took.as_secs_f32(), deadline.as_secs_f32()));
@@ -250,6 +268,7 @@ mod tests {
             kind: Some("event_callback app_mention".into()),
             retry: Some(2),
             deadline_ms: 3000,
+            kept_s: None,
         };
         assert_eq!(
             remark_of(&webhook, Duration::from_millis(2100)),
@@ -264,5 +283,7 @@ mod tests {
             remark_of(&webhook, Duration::ZERO),
             "slack ✗ signature does not match (passed on) · 0.0 s of 3.0 s"
         );
+        webhook = Webhook { failure: None, deadline_ms: 0, kept_s: Some(2500), ..webhook };
+        assert_eq!(remark_of(&webhook, Duration::ZERO), "slack ✓ · kept for 41 min 40 s");
     }
 }
