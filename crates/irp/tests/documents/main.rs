@@ -1,5 +1,5 @@
-//! What the documents of this repository say that a machine can check: links lead somewhere, commands and flags exist.
-//! A failure names file and line.
+//! What the documents of this repository say that a machine can check: links lead somewhere, commands and flags exist,
+//! and the two languages of the README say the same. A failure names file and line.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,7 +9,7 @@ mod pages;
 mod shell;
 mod symptoms;
 
-use pages::pages;
+use pages::{Page, pages};
 
 #[track_caller]
 fn nothing_wrong(what: &str, wrong: &[String]) {
@@ -62,4 +62,25 @@ fn troubleshooting_quotes_what_the_program_says() {
     let page = pages.iter().find(|page| page.name == "docs/troubleshooting.md").unwrap();
     nothing_wrong("nothing in the sources says this", &symptoms::unheard_of(page));
     assert!(symptoms::quoted(page).count() > 40);
+}
+
+#[test]
+fn both_languages_of_the_readme_say_the_same() {
+    let pages = pages();
+    let page = |name: &str| pages.iter().find(|page| page.name == name).unwrap();
+    let (english, japanese) = (page("README.md"), page("README.ja.md"));
+    let levels = |page: &Page| page.headings().map(|(level, _)| level).collect::<Vec<_>>();
+    assert_eq!(levels(english), levels(japanese), "the headings differ");
+    let blocks = |page: &Page| {
+        let blocks = page.blocks().filter(|block| !block.language.is_empty());
+        blocks.map(|block| (block.language.clone(), shell::without_comments(&block.text))).collect::<Vec<_>>()
+    };
+    assert_eq!(blocks(english), blocks(japanese), "the code blocks differ");
+    let targets = |page: &Page| {
+        let targets = links::links(page).map(|link| link.target).filter(|target| !target.contains("README"));
+        let mut targets: Vec<_> = targets.filter(|target| !target.starts_with('#')).collect();
+        targets.sort();
+        targets
+    };
+    assert_eq!(targets(english), targets(japanese), "they do not lead to the same places");
 }

@@ -33,6 +33,16 @@ pub(crate) fn arguments_of_irp(words: &[String]) -> Option<Vec<String>> {
     }
 }
 
+/// The text without comments and the blanks before them.
+pub(crate) fn without_comments(text: &str) -> String {
+    let lines = text.lines().map(|line| match line.split_once(" # ") {
+        Some((before, _)) => before.trim_end(),
+        None if line.starts_with("# ") => "",
+        None => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// Here-documents are no commands.
 fn without_documents(text: &str) -> String {
     let mut kept = String::new();
@@ -163,5 +173,10 @@ mod tests {
         assert_eq!(of("cargo run --release -- up"), Some("up".into()));
         assert_eq!(of("npx irp up"), Some("up".into()));
         assert_eq!(of("echo irp up"), None);
+    }
+
+    #[test]
+    fn comments_do_not_count() {
+        assert_eq!(without_comments("irp doctor    # what\n# all\nirp #1"), "irp doctor\n\nirp #1");
     }
 }
