@@ -1,7 +1,5 @@
 //! The page on cost says what the table of prices says.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use irp_launch::price;
 
 const PAGE: &str = include_str!("../../../docs/cost.md");
