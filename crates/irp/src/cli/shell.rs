@@ -6,7 +6,6 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::{
     aws::Access,
-    launch,
     ways::{self, Via},
 };
 
@@ -123,8 +122,6 @@ pub(crate) struct ConfigSsh {
     /// The account of the machines, where none is typed: ec2-user, admin or ubuntu
     #[arg(long, value_name = "USER", default_value = "ec2-user")]
     pub(crate) os_user: String,
-    #[command(flatten)]
-    pub(crate) settings: launch::Settings,
     #[command(flatten)]
     pub(crate) access: Access,
 }

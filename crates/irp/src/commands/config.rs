@@ -3,7 +3,10 @@
 use std::{path::Path, process::ExitCode};
 
 use crate::{
-    cli::shell::{Config, ConfigCommand, ConfigSsh},
+    cli::{
+        launch::Settings,
+        shell::{Config, ConfigCommand, ConfigSsh},
+    },
     config::{self, launch},
     environment::{self, Environment},
     error::{Failure, Kind},
@@ -27,7 +30,7 @@ fn ssh(flags: &ConfigSsh, environment: &Environment, ui: &Ui) -> Result<String, 
     let key = identity::own(environment, ui)?;
     let known_hosts = config::state_dir(environment)?.join(KNOWN_HOSTS);
     // By id it works in every account; by name, a zone must be known.
-    let names = launch::zone(&flags.settings, environment, ui);
+    let names = launch::zone(&Settings::default(), environment, ui);
     let patterns = match names {
         Ok(zone) => format!("i-* *.{zone}"),
         Err(_) => {
