@@ -24,8 +24,8 @@ use crate::{
 pub struct Wanted {
     /// The public name.
     pub name: String,
-    /// The kind of machine.
-    pub instance_type: InstanceType,
+    /// The kind of machine; `None` where the template decides.
+    pub instance_type: Option<InstanceType>,
     /// What it is started from.
     pub image: Image,
     /// Whether AWS may take it away again, for less money.
@@ -90,6 +90,8 @@ pub struct FoundImage {
     pub arch: Option<Arch>,
     /// Its root device, such as `/dev/xvda`.
     pub root_device: Option<String>,
+    /// The size of its root volume in GiB, where it is known.
+    pub root_gib: Option<u32>,
 }
 
 /// A subnet.
@@ -226,21 +228,26 @@ pub fn reuse(id: &str, name: &str, address: Option<&str>) -> Vec<Step> {
 }
 
 fn check(wanted: &Wanted, found: &Found) -> Result<(), PlanError> {
-    let (kind, wants) = (wanted.instance_type.to_string(), wanted.instance_type.arch());
     if let Some(profile) = wanted.profile.as_ref().filter(|_| found.profile == Some(false)) {
         return Err(PlanError::NoProfile(profile.clone()));
     }
-    if let Some(FoundImage { id, arch: Some(has), .. }) = &found.image
-        && *has != wants
+    let kind = wanted.instance_type.as_ref().map(|kind| (kind.to_string(), kind.arch()));
+    if let (Some(FoundImage { id, arch: Some(has), .. }), Some((kind, wants))) = (&found.image, &kind)
+        && has != wants
     {
+        let (kind, wants) = (kind.clone(), *wants);
         return Err(PlanError::ImageProcessor { image: id.clone(), has: *has, kind, wants });
     }
     let Some(upload) = &wanted.upload else { return Ok(()) };
     let Program { arch: has, glibc } = upload.program;
-    if has != wants {
+    if let Some((kind, wants)) = kind
+        && has != wants
+    {
         return Err(PlanError::ProgramProcessor { has, kind, wants });
     }
-    if let (Some(needs), Some(has)) = (glibc, wanted.image.glibc())
+    // What image a template has, nobody tells.
+    let image_glibc = if wanted.template.is_some() { None } else { wanted.image.glibc() };
+    if let (Some(needs), Some(has)) = (glibc, image_glibc)
         && needs > has
     {
         return Err(PlanError::Glibc { needs, image: wanted.image.clone(), has });
@@ -256,7 +263,8 @@ fn networks(wanted: &Wanted, found: &Found) -> Result<Vec<Network>, PlanError> {
     if found.places.is_empty() {
         return if wanted.template.is_some() { Ok(Vec::new()) } else { Err(PlanError::NoNetwork) };
     }
-    let is_offered = |place: &&Place| found.offered_in.contains(&place.zone);
+    let decided = wanted.instance_type.is_none();
+    let is_offered = |place: &&Place| decided || found.offered_in.contains(&place.zone);
     // The group belongs to one network: all tries are in that.
     let vpc = &found.places[0].vpc;
     let fitting: Vec<_> = found
@@ -273,7 +281,7 @@ fn networks(wanted: &Wanted, found: &Found) -> Result<Vec<Network>, PlanError> {
         .collect();
     if fitting.is_empty() {
         return Err(PlanError::NotOffered {
-            kind: wanted.instance_type.to_string(),
+            kind: wanted.instance_type.as_ref().map(ToString::to_string).unwrap_or_default(),
             wanted: found.places.iter().map(|place| place.zone.clone()).collect(),
             offered: found.offered_in.clone(),
         });

@@ -8,6 +8,9 @@ pub const AS_OF: &str = "2026-11";
 /// The type that is meant where none is named: the smallest there is.
 pub const DEFAULT_TYPE: &str = "t4g.nano";
 
+/// The smallest one for programs of the other processor that every region has.
+pub const DEFAULT_TYPE_X86_64: &str = "t3.nano";
+
 /// US dollars, for showing.
 pub type Dollars = f64;
 

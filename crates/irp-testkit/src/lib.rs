@@ -8,10 +8,10 @@
 //! - [`acme`], [`dns`], [`openssh`]: programs of others that the edge talks to;
 //! - [`imds`]: the metadata service of a machine in EC2;
 //! - [`machine`], [`namespace`]: a machine that boots, and the network around it;
-//! - [`moto`], [`route53`], [`scripted`], [`session_manager`]: AWS as far as its stand-ins go, its zones, and what lies
-//!   beyond;
-//! - [`process`], [`python`], [`port`], [`descriptors`], [`memory`], [`patience`]: running them, making room, weighing,
-//!   waiting.
+//! - [`moto`], [`route53`], [`scripted`], [`detour`], [`session_manager`]: AWS as far as its stand-ins go, its zones, and
+//!   what lies beyond;
+//! - [`process`], [`running`], [`python`], [`port`], [`descriptors`], [`memory`], [`patience`]: running them, making room,
+//!   weighing, waiting.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test peer fails by panicking")]
 
@@ -19,6 +19,7 @@ pub mod acme;
 pub mod authority;
 pub mod canned_ca;
 pub mod descriptors;
+pub mod detour;
 pub mod dns;
 pub mod imds;
 pub mod machine;
@@ -33,6 +34,7 @@ pub mod port;
 pub mod process;
 pub mod python;
 pub mod route53;
+pub mod running;
 pub mod scripted;
 pub mod session_manager;
 pub mod visitor;

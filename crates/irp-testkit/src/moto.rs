@@ -61,6 +61,12 @@ impl Moto {
         format!("http://{}", self.address)
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The variables with which a program uses it and nothing else.
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {

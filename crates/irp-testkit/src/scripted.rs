@@ -95,9 +95,27 @@ impl Reply {
     }
 }
 
+impl Reply {
+    /// The answer itself; `None` where the connection is closed instead.
+    pub(crate) fn into_response(self) -> Option<Response<Full<Bytes>>> {
+        if self.hang_up {
+            return None;
+        }
+        let mut response = Response::new(Full::from(self.body));
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        for (name, value) in self.headers {
+            if let (Ok(name), Ok(value)) = (http::HeaderName::try_from(name), value.parse()) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        Some(response)
+    }
+}
+
 /// There is no answer but to close the connection.
 #[derive(Debug)]
-struct HangUp;
+pub(crate) struct HangUp;
 
 impl std::fmt::Display for HangUp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -176,17 +194,8 @@ async fn answer(request: Request<Incoming>, state: &Mutex<State>) -> Result<Resp
     let reply = state.replies.pop_front().or_else(|| state.rule.as_ref().map(|rule| (rule.0)(&asked)));
     let reply = reply.unwrap_or_else(|| Reply::new(599, "the script is over"));
     state.asked.push(asked);
-    if reply.hang_up {
-        return Err(HangUp);
-    }
-    let mut response = Response::new(Full::from(reply.body));
-    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    for (name, value) in reply.headers {
-        if let (Ok(name), Ok(value)) = (http::HeaderName::try_from(name), value.parse()) {
-            response.headers_mut().insert(name, value);
-        }
-    }
-    Ok(response)
+    drop(state);
+    reply.into_response().ok_or(HangUp)
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {

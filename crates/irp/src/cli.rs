@@ -11,6 +11,7 @@ pub(crate) mod launch;
 pub(crate) mod secret;
 pub(crate) mod setup;
 pub(crate) mod shell;
+pub(crate) mod up;
 pub(crate) mod ways;
 
 use std::path::PathBuf;
@@ -18,7 +19,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-pub(crate) use self::forward::{Connect, Up};
+pub(crate) use self::{
+    forward::Connect,
+    up::{Disconnect, Up},
+};
 use crate::{
     error::EXIT_CODES,
     ui::{AsWanted, Wanted, When},
@@ -74,8 +78,9 @@ impl AsWanted for Output {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Up(Up),
+    Up(Box<Up>),
     Connect(Box<Connect>),
+    Disconnect(Disconnect),
     Ssh(Box<shell::Shell>),
     Logs(Box<shell::Logs>),
     Config(shell::Config),

@@ -87,3 +87,8 @@ pub(crate) fn basic_auth_password() -> Option<SecretString> {
 pub(crate) fn aws_profile() -> Option<String> {
     text("AWS_PROFILE")
 }
+
+/// The command line, the program's own name first.
+pub(crate) fn arguments() -> Vec<OsString> {
+    env::args_os().collect()
+}

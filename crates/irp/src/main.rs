@@ -4,6 +4,7 @@
 //! command of [`commands`], and turns a failure into its exit code.
 
 mod authority;
+mod background;
 mod cli;
 mod clock;
 mod cloud;

@@ -1,8 +1,11 @@
 //! Ctrl-C and SIGTERM: once means finish and leave, twice means now. SIGHUP: read the configuration again.
 
-use std::io;
+use std::{io, sync::Arc};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Notify,
+};
 
 use crate::error::{Failure, Kind};
 
@@ -14,6 +17,7 @@ pub(crate) const QUIT_CODE: u8 = 130;
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    asked: Arc<Notify>,
 }
 
 impl Signals {
@@ -25,9 +29,15 @@ impl Signals {
     pub(crate) fn listen() -> Result<Self, Failure> {
         let both = || -> io::Result<Self> {
             let interrupt = signal(SignalKind::interrupt())?;
-            Ok(Self { interrupt, terminate: signal(SignalKind::terminate())? })
+            let terminate = signal(SignalKind::terminate())?;
+            Ok(Self { interrupt, terminate, asked: Arc::default() })
         };
         both().map_err(|error| Failure::new(Kind::Internal, "cannot listen to signals").because(&error))
+    }
+
+    /// What counts as a signal too, when it is told.
+    pub(crate) fn also(&self) -> Arc<Notify> {
+        Arc::clone(&self.asked)
     }
 
     /// Waits for the next one.
@@ -35,6 +45,7 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            () = self.asked.notified() => {}
         }
     }
 }

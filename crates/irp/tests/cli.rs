@@ -66,6 +66,7 @@ const COMMANDS: &[&str] = &[
     "",
     "up",
     "connect",
+    "disconnect",
     "generate",
     "edge",
     "inbox",

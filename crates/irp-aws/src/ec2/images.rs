@@ -21,6 +21,36 @@ pub struct Image {
     /// The account that made it.
     #[serde(rename = "imageOwnerId")]
     pub owner_id: Option<String>,
+    /// What its machines' devices are made of.
+    #[serde(default, rename = "blockDeviceMapping", deserialize_with = "xml::items")]
+    pub devices: Vec<Device>,
+}
+
+/// A device of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Device {
+    /// Such as `/dev/xvda`.
+    pub device_name: Option<String>,
+    /// The volume; other devices have none.
+    pub ebs: Option<Ebs>,
+}
+
+/// A volume that is made for a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ebs {
+    /// GiB.
+    pub volume_size: Option<u32>,
+}
+
+impl Image {
+    /// The size of its root volume in GiB, where it is known.
+    #[must_use]
+    pub fn root_gib(&self) -> Option<u32> {
+        let root = self.devices.iter().find(|device| device.device_name == self.root_device_name)?;
+        root.ebs.as_ref()?.volume_size
+    }
 }
 
 impl Ec2 {

@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 
 pub use self::{
     addresses::Address,
-    images::Image,
+    images::{Device, Ebs, Image},
     instances::{ConsoleOutput, Instance, State, StateChange},
     launch::{LaunchData, NetworkInterface, RunInstances, TemplateReference, Volume},
     networks::{Ingress, SecurityGroup, Subnet, Vpc},

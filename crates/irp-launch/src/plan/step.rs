@@ -51,8 +51,8 @@ pub enum Step {
 /// The order of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launch {
-    /// The kind of machine.
-    pub instance_type: InstanceType,
+    /// The kind of machine; `None` where the template names it.
+    pub instance_type: Option<InstanceType>,
     /// The image; `None` where the template names it.
     pub image: Option<FoundImage>,
     /// The launch template.
@@ -99,7 +99,10 @@ impl fmt::Display for Step {
 
 impl fmt::Display for Launch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "launch a {}", self.instance_type)?;
+        match &self.instance_type {
+            Some(kind) => write!(f, "launch a {kind}")?,
+            None => f.write_str("launch a machine")?,
+        }
         if self.spot {
             f.write_str(" (spot)")?;
         }

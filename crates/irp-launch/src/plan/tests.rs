@@ -3,7 +3,7 @@ use super::*;
 fn wanted() -> Wanted {
     Wanted {
         name: "alice.proxy.example.com".into(),
-        instance_type: "t4g.nano".parse().unwrap(),
+        instance_type: "t4g.nano".parse().ok(),
         image: Image::AmazonLinux,
         spot: false,
         template: None,
@@ -28,6 +28,7 @@ fn found() -> Found {
             id: "ami-1".into(),
             arch: Some(Arch::Aarch64),
             root_device: Some("/dev/xvda".into()),
+            root_gib: Some(8),
         }),
         places: vec![place("subnet-a", "eu-central-1a"), place("subnet-b", "eu-central-1b")],
         offered_in: vec!["eu-central-1b".into(), "eu-central-1a".into()],
@@ -93,7 +94,7 @@ fn what_would_not_work_is_told_before_anything_is_made() {
     assert_eq!(refused(&wanted(), &no_network), PlanError::NoNetwork);
     let no_role = Found { profile: Some(false), ..found() };
     assert_eq!(refused(&wanted(), &no_role), PlanError::NoProfile("irp-edge-alice".into()));
-    let intel = Wanted { instance_type: "t3.nano".parse().unwrap(), ..wanted() };
+    let intel = Wanted { instance_type: "t3.nano".parse().ok(), ..wanted() };
     assert!(matches!(refused(&intel, &found()), PlanError::ImageProcessor { .. }));
     let other = Wanted { upload: upload(Arch::X86_64, None), ..wanted() };
     assert!(matches!(refused(&other, &found()), PlanError::ProgramProcessor { .. }));
@@ -118,6 +119,10 @@ fn a_template_needs_no_network_of_ours() {
     let wanted = Wanted { template: Some("reverse-proxy".into()), profile: None, ..wanted() };
     let steps = told(&wanted, &Found::default());
     assert_eq!(steps[0], "launch a t4g.nano with the launch template reverse-proxy");
+    // Nor need it be known here what it starts: neither type nor image can be compared then.
+    let wanted = Wanted { instance_type: None, upload: upload(Arch::X86_64, Some((2, 39))), ..wanted };
+    let steps = told(&wanted, &Found { bucket: true, uploaded: true, ..Found::default() });
+    assert_eq!(steps[0], "launch a machine with the launch template reverse-proxy");
 }
 
 #[test]

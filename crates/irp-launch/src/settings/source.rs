@@ -57,6 +57,12 @@ impl Layers {
         self.layers.push((source, texts.filter(|(_, text)| !text.is_empty()).collect()));
     }
 
+    /// Adds a source that counts more than all others.
+    pub fn put_first(&mut self, source: Source, texts: impl IntoIterator<Item = (Key, String)>) {
+        self.push(source, texts);
+        self.layers.rotate_right(1);
+    }
+
     /// The text that counts, and its source; the default where nobody set one.
     #[must_use]
     pub fn find(&self, key: Key) -> Option<(&str, Source)> {
@@ -93,6 +99,8 @@ mod tests {
         assert_eq!(layers.find(Key::Timezone), Some(("UTC", Source::Default)));
         assert_eq!(layers.find(Key::HostName), Some(("alice", Source::User)));
         assert_eq!(layers.find(Key::KmsKey), None);
+        layers.put_first(Source::Default, [(Key::UpstreamPort, "6000".into())]);
+        assert_eq!(layers.find(Key::UpstreamPort), Some(("6000", Source::Default)));
     }
 
     #[test]

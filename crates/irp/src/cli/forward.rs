@@ -1,4 +1,4 @@
-//! What `up` and `connect` are told: whom to prove, where to forward.
+//! What `connect` is told, and what `up` shares with it: where to forward.
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
@@ -10,53 +10,6 @@ use super::{
     aws::Access,
     ways::{Ssh, Via},
 };
-use crate::config::edge_file::Network;
-
-/// Forward a public URL to a program on this PC
-#[derive(Args, Debug)]
-#[command(long_about = "\
-Forward a public URL to a program on this PC.
-
-With --local the edge runs on this machine too, as part of this process: it serves \
-https://NAME.localhost:PORT with a certificate of this machine's own authority. `irp ca path` tells \
-where that authority's certificate is.
-
-Without UPSTREAM a built-in application answers each request with what it got.
-
-Ctrl-C once lets requests under way finish, twice quits at once.")]
-#[command(after_long_help = "\
-Examples:
-  irp up --local                    try it, with the built-in application
-  irp up --local 3000               forward to port 3000
-  irp up --local --name shop unix:/run/shop.sock
-  SLACK_SIGNING_SECRET=… irp up --local 3000 --verify slack
-  curl --cacert \"$(irp ca path)\" https://shop.localhost:8443/")]
-pub(crate) struct Up {
-    /// Where requests go: 3000, localhost:3000, http://…, https://…, h2c://… or unix:/PATH [default: a built-in application]
-    pub(crate) upstream: Option<Upstream>,
-    /// Run the edge on this machine
-    #[arg(long, required = true)]
-    pub(crate) local: bool,
-    /// The name below localhost [default: your user name]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) name: Option<String>,
-    /// The edge's port on 127.0.0.1 and ::1 [default: 8443, or the next one that is free]
-    #[arg(long, value_name = "PORT")]
-    pub(crate) port: Option<u16>,
-    /// Let only this network in; may be repeated
-    #[arg(long, value_name = "CIDR")]
-    pub(crate) allow: Vec<Network>,
-    /// Let in only who knows the password, which is asked for, or taken from IRP_BASIC_AUTH
-    #[arg(long, value_name = "USER[:PASSWORD]")]
-    pub(crate) basic_auth: Option<String>,
-    /// How long a request waits for the tunnel to come back [default: 5s]
-    #[arg(long, value_name = "TIME")]
-    pub(crate) hold: Option<crate::config::values::Span>,
-    #[command(flatten)]
-    pub(crate) webhooks: Webhooks,
-    #[command(flatten)]
-    pub(crate) forward: Forward,
-}
 
 /// Connect to an edge and forward its traffic to a program on this PC
 #[derive(Args, Debug)]

@@ -88,7 +88,8 @@ pub(crate) enum Print {
 /// The longest key of a tag (EC2 User Guide, "Tag restrictions").
 const TAG_KEY_MAX: usize = 128;
 
-fn tag(text: &str) -> Result<(String, String), String> {
+/// A tag as it is typed.
+pub(super) fn tag(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
     let fits = |text: &str| {
         // What IAM takes, which is stricter than EC2; the machine's metadata take neither `/` nor a space in a key.

@@ -6,6 +6,7 @@ pub(crate) mod account;
 pub(crate) mod caa;
 pub(crate) mod doctor;
 pub(crate) mod explain;
+pub(crate) mod launch;
 pub(crate) mod machines;
 pub(crate) mod resolver;
 pub(crate) mod setup;

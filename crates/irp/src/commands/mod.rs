@@ -4,6 +4,7 @@ mod ca;
 mod completions;
 mod config;
 mod connect;
+mod disconnect;
 mod doctor;
 mod edge;
 mod forget;
@@ -38,7 +39,7 @@ pub(crate) fn run(command: Command, environment: &Environment, ui: &Ui) -> Resul
     match command {
         Command::Up(flags) => {
             start_log(environment, ui)?;
-            block_on(up::run(flags, environment, ui))
+            block_on(up::run(*flags, environment, ui))
         }
         Command::Connect(flags) => {
             start_log(environment, ui)?;
@@ -57,6 +58,10 @@ pub(crate) fn run(command: Command, environment: &Environment, ui: &Ui) -> Resul
             block_on(ssh_proxy::run(&flags, environment, ui))
         }
         Command::Config(flags) => config::run(&flags, environment, ui),
+        Command::Disconnect(flags) => {
+            start_log(environment, ui)?;
+            block_on(disconnect::run(&flags, environment, ui))
+        }
         Command::Generate(flags) => {
             start_log(environment, ui)?;
             block_on(generate::run(&flags, environment, ui))

@@ -6,12 +6,13 @@ use std::{
 };
 
 use irp_aws::ssm::{Overwrite, PutParameter, STANDARD_MAX, Sort};
+use irp_launch::values::{KmsKey, Label};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use crate::{
     cli::secret::{Put, Secret, SecretCommand},
-    cloud::account::{self, explain},
+    cloud::account::{self, Account, explain},
     config::{launch, policies},
     environment::{self, Environment},
     error::{Failure, Kind},
@@ -32,10 +33,30 @@ async fn put(flags: &Put, environment: &Environment, ui: &Ui) -> Result<ExitCode
     let (host, kms_key) = launch::host(&flags.settings, environment, ui)?;
     let secret = secret(flags, provider.manners().variable, ui)?;
     let account = account::open(&flags.access, ui).await?;
-    let name = format!("/irp/secret/{host}/{}", provider.name());
+    let name = store(&account, &host, provider.name(), &secret, kms_key.as_ref(), ui).await?;
+    if provider.name() == "slack" {
+        ui.line(&format!("the machine reads it with SLACK_SIGNING_SECRET={REFERENCE}{name} in .env"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Stores the signing secret of a provider for a host, and gives the name of its parameter.
+///
+/// # Errors
+///
+/// When AWS refuses or is not reached.
+pub(super) async fn store(
+    account: &Account,
+    host: &Label,
+    provider: &str,
+    secret: &SecretString,
+    kms_key: Option<&KmsKey>,
+    ui: &Ui,
+) -> Result<String, Failure> {
+    let name = format!("/irp/secret/{host}/{provider}");
     let step = ui.step("secret", "storing it");
-    let sort = Sort::Secure(kms_key.as_ref().map(irp_launch::values::KmsKey::as_str));
-    let put = PutParameter { name: &name, value: &secret, sort, overwrite: Overwrite::Yes };
+    let sort = Sort::Secure(kms_key.map(KmsKey::as_str));
+    let put = PutParameter { name: &name, value: secret, sort, overwrite: Overwrite::Yes };
     let version = match account.aws.ssm().put_parameter(&put).await {
         Ok(version) => version,
         Err(error) => {
@@ -45,10 +66,7 @@ async fn put(flags: &Put, environment: &Environment, ui: &Ui) -> Result<ExitCode
     };
     step.done(&format!("{name}, version {version}"));
     ui.event("secret", &json!({ "parameter": name, "version": version }));
-    if provider.name() == "slack" {
-        ui.line(&format!("the machine reads it with SLACK_SIGNING_SECRET={REFERENCE}{name} in .env"));
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(name)
 }
 
 /// From the variable, from stdin, or from the person.

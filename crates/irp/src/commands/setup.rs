@@ -124,9 +124,7 @@ async fn make(
     let is_done = plan.is_empty() || !dry_run;
     ui.event("setup", &json!({ "name": blueprint.name, "zone_id": zone.id, "complete": is_done }));
     if is_done {
-        ui.line(&format!("{} is prepared; next, a machine:", blueprint.name));
-        ui.line("irp generate 2>/dev/null | aws ec2 run-instances --user-data file:///dev/stdin \\");
-        ui.line(&format!("    --launch-template LaunchTemplateName={}", blueprint.template.name));
+        ui.line(&format!("{} is prepared; next: irp up 3000", blueprint.name));
         ui.line("irp setup --print policy   shows, as `user`, what people need who launch it");
     }
     Ok(ExitCode::SUCCESS)

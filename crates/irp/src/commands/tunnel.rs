@@ -10,7 +10,7 @@ use irp_wire::{
     tasks::Tasks,
 };
 use tokio::{
-    sync::oneshot,
+    sync::{oneshot, watch},
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
@@ -52,6 +52,52 @@ impl Leave {
     }
 }
 
+/// What is on the screen beside the traffic.
+#[derive(Debug)]
+pub(super) struct Screen {
+    /// How the upstream is called.
+    pub(super) upstream: String,
+    /// Something to type, shown below the URL.
+    pub(super) hint: Option<String>,
+    /// What the edge's machine costs, such as `about $0.010/h`.
+    pub(super) price: Option<String>,
+    /// When the machine was ordered, where that was just now.
+    pub(super) launched: Option<std::time::Instant>,
+    /// What to do to leave.
+    pub(super) leaving: String,
+    /// Told whether the tunnel stands, and the URLs of one that does.
+    pub(super) standing: watch::Sender<Option<Vec<String>>>,
+}
+
+impl Screen {
+    /// One without machine.
+    pub(super) fn new(upstream: &str, hint: Option<&str>) -> Self {
+        Self {
+            upstream: upstream.to_owned(),
+            hint: hint.map(str::to_owned),
+            price: None,
+            launched: None,
+            leaving: "Ctrl-C".to_owned(),
+            standing: watch::Sender::new(None),
+        }
+    }
+}
+
+/// Why a client is no more.
+#[derive(Debug)]
+pub(super) enum Ended<W> {
+    /// It was asked to leave, and has finished what it had.
+    Left,
+    /// It was asked twice, and has finished nothing.
+    Quit,
+    /// Coming back is pointless.
+    GaveUp(RunError),
+    /// It broke down.
+    Broken,
+    /// What was watched meanwhile has happened.
+    Watched(W),
+}
+
 /// Runs a client and shows what it does; `hint` is something to type, shown below the URL. The first signal makes it leave, the second ends this at once.
 ///
 /// # Errors
@@ -65,33 +111,72 @@ pub(super) async fn hold(
     signals: &mut Signals,
     ui: &Ui,
 ) -> Result<ExitCode, Failure> {
-    let (sink, mut events) = EventSink::channel();
     let client = client.into();
-    let hint = hint.or(client.note());
+    let hint = hint.or(client.note()).map(str::to_owned);
+    let screen = Screen { hint, ..Screen::new(upstream, None) };
+    hold_on(client, screen, leave, signals, ui).await
+}
+
+/// The same with more on the screen.
+///
+/// # Errors
+///
+/// When coming back is pointless.
+pub(super) async fn hold_on(
+    client: impl Into<Client>,
+    screen: Screen,
+    leave: Leave,
+    signals: &mut Signals,
+    ui: &Ui,
+) -> Result<ExitCode, Failure> {
+    let client = client.into();
+    let public_key = match &client {
+        Client::Native(config) => config.signer.public_key().to_string(),
+        Client::Ssh(_) => String::new(),
+    };
+    let nothing = std::future::pending::<std::convert::Infallible>();
+    match keep(client, screen, leave, signals, ui, nothing).await {
+        Ended::Left => Ok(ExitCode::SUCCESS),
+        Ended::Quit => Ok(QUIT_CODE.into()),
+        Ended::GaveUp(error) => Err(explain(&error, &public_key)),
+        Ended::Broken => Err(broken()),
+        Ended::Watched(never) => match never {},
+    }
+}
+
+/// The same, until `watched` happens if that is first: the client then leaves.
+pub(super) async fn keep<W>(
+    client: impl Into<Client>,
+    screen: Screen,
+    leave: Leave,
+    signals: &mut Signals,
+    ui: &Ui,
+    watched: impl Future<Output = W>,
+) -> Ended<W> {
+    let (sink, mut events) = EventSink::channel();
     let (tell_end, mut end) = oneshot::channel();
     // A task of its own: this one waits for the terminal, which may be stopped.
     let tasks = Tasks::new();
     let (events_of, shutdown) = (sink.clone(), leave.client.clone());
-    let public_key = match client {
+    match client.into() {
         Client::Native(config) => {
-            let public_key = config.signer.public_key().to_string();
             let running = irp_client::run(*config, events_of, shutdown);
             tasks.spawn(async move { tell_end.send(Box::pin(running).await) });
-            public_key
         }
         Client::Ssh(config) => {
             let running = irp_client::ssh::run(*config, events_of, shutdown);
             tasks.spawn(async move { tell_end.send(Box::pin(running).await) });
-            String::new()
         }
-    };
+    }
 
-    let mut view = View::new(ui.clone(), upstream, hint);
+    let mut view = View::new(ui.clone(), screen);
     let mut told_dropped = 0;
     let mut tick = interval(TELL_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut gathered = Vec::new();
     let mut next_look = Instant::now();
+    let mut watched = std::pin::pin!(watched);
+    let mut happened = None;
     let ended = loop {
         let look = async {
             sleep_until(next_look).await;
@@ -101,12 +186,17 @@ pub(super) async fn hold(
             biased;
             () = signals.next() => {
                 if leave.asked.is_cancelled() {
-                    return Ok(QUIT_CODE.into());
+                    return Ended::Quit;
                 }
                 view.leave();
                 leave.asked.cancel();
             }
             ended = &mut end => break ended,
+            what = &mut watched, if happened.is_none() && !leave.asked.is_cancelled() => {
+                happened = Some(what);
+                view.stop();
+                leave.client.cancel();
+            }
             _ = look => {
                 gathered.drain(..).for_each(|event| view.show(event));
                 next_look = Instant::now() + GATHER;
@@ -124,18 +214,24 @@ pub(super) async fn hold(
     while let Ok(event) = events.try_recv() {
         view.show(event);
     }
-    match ended {
-        Ok(Ok(())) => Ok(ExitCode::SUCCESS),
-        Ok(Err(error)) => {
+    match (happened, ended) {
+        (Some(what), _) => Ended::Watched(what),
+        (None, Ok(Ok(()))) => Ended::Left,
+        (None, Ok(Err(error))) => {
             view.fail();
-            Err(explain(&error, &public_key))
+            Ended::GaveUp(error)
         }
-        Err(_) => Err(Failure::new(Kind::Internal, "the client broke down").hint("the log has more: -vv")),
+        (None, Err(_)) => Ended::Broken,
     }
 }
 
+/// A fault of irp itself.
+pub(super) fn broken() -> Failure {
+    Failure::new(Kind::Internal, "the client broke down").hint("the log has more: -vv")
+}
+
 /// The person's words for why the client gave up.
-fn explain(error: &RunError, public_key: &str) -> Failure {
+pub(super) fn explain(error: &RunError, public_key: &str) -> Failure {
     let with = |kind| Failure::new(kind, error.to_string());
     match error {
         RunError::TakenOver(_) => with(Kind::TakenOver)

@@ -8,8 +8,9 @@ use std::{
 
 use irp_launch::{
     settings::{EdgeBinary, Key, Layers, SettingError, Settings, Source},
-    values::{KmsKey, Label, ValueError, ZoneName},
+    values::{KmsKey, Label, SecretReference, ValueError, ZoneName},
 };
+use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::toml_file;
@@ -63,12 +64,56 @@ fn with_programs(
     ui: &Ui,
     programs: &[EdgeBinary],
 ) -> Result<Settings, Failure> {
-    let layers = layers(flags, environment, ui)?;
-    let settings = Settings::read(&layers, programs).map_err(|errors| explain(&errors))?;
+    let settings = Gathered { layers: layers(flags, environment, ui)? }.settings(programs)?;
     for warning in settings.warnings() {
         ui.warning(&warning.to_string());
     }
     Ok(settings)
+}
+
+/// All that was set, for commands that read it more than once: what the machine is to download may only be known after a
+/// look at the account.
+#[derive(Clone, Debug)]
+pub(crate) struct Gathered {
+    layers: Layers,
+}
+
+impl Gathered {
+    /// Gathers it.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read.
+    pub(crate) fn new(flags: &launch::Settings, environment: &Environment, ui: &Ui) -> Result<Self, Failure> {
+        Ok(Self { layers: layers(flags, environment, ui)? })
+    }
+
+    /// Reads it; `programs` are what the machine may download where nothing is named.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with it.
+    pub(crate) fn settings(&self, programs: &[EdgeBinary]) -> Result<Settings, Failure> {
+        Settings::read(&self.layers, programs).map_err(|errors| explain(&errors))
+    }
+
+    /// Whether it says where the edge's program is.
+    pub(crate) fn names_a_program(&self) -> bool {
+        self.layers.find(Key::EdgeDlUrl).is_some()
+    }
+
+    /// Slack's signing secret, where it is the secret itself and not a reference to it.
+    pub(crate) fn slack_secret(&self) -> Option<SecretString> {
+        let (text, _) = self.layers.find(Key::SlackSigningSecret)?;
+        (!text.starts_with(SecretReference::SCHEME)).then(|| SecretString::from(text.to_owned()))
+    }
+
+    /// The same with a reference in place of that secret.
+    pub(crate) fn with_reference(mut self, reference: &str) -> Self {
+        let key = Key::SlackSigningSecret;
+        self.layers.put_first(Source::Follows(key), [(key, reference.to_owned())]);
+        self
+    }
 }
 
 /// The first label of the public name, and the key for what is kept of it: all that a secret needs.

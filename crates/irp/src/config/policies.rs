@@ -20,6 +20,8 @@ use crate::{
 const OLD: &str = "_OLD";
 /// The variable with the word that Meta repeats.
 const META_VERIFY_TOKEN: &str = "META_VERIFY_TOKEN";
+/// The provider whose secret is a setting of a launch.
+pub(crate) const SLACK: &str = "slack";
 /// What one control message can hold; see `irp_wire::control::LINE_MAX`.
 const TOLD_MAX: usize = irp_wire::control::LINE_MAX - 1024;
 
@@ -83,6 +85,18 @@ struct CustomRow {
 ///
 /// When a provider is not known, its secret is not there, or a path is none.
 pub(crate) fn for_flags(flags: &Webhooks) -> Result<Option<Arc<policy::Policies>>, Failure> {
+    with_slack(flags, None)
+}
+
+/// The same with a signing secret of Slack that was found elsewhere, for when the environment has none.
+///
+/// # Errors
+///
+/// As [`for_flags`].
+pub(crate) fn with_slack(
+    flags: &Webhooks,
+    slack: Option<&SecretString>,
+) -> Result<Option<Arc<policy::Policies>>, Failure> {
     if flags.verify.is_empty() {
         return Ok(None);
     }
@@ -97,10 +111,14 @@ pub(crate) fn for_flags(flags: &Webhooks) -> Result<Option<Arc<policy::Policies>
         };
         let provider = known(name)?;
         let verify_token = if name == "meta" { environment::secret(META_VERIFY_TOKEN) } else { None };
+        let secrets = match (from_environment(&provider, provider.manners().variable), slack) {
+            (Err(_), Some(slack)) if name == SLACK => vec![SecretText::new(slack.expose_secret())],
+            (found, _) => found?,
+        };
         Ok::<_, Failure>(Policy {
             provider: name.to_owned(),
             path,
-            secrets: from_environment(&provider, provider.manners().variable)?,
+            secrets,
             verify_token: verify_token.map(|token| SecretText::new(token.expose_secret())),
             report: flags.report_only,
             handshakes: !flags.pass_handshakes,

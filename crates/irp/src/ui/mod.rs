@@ -208,6 +208,27 @@ impl Ui {
         }
     }
 
+    /// A public URL that people were shown already: on stdout for scripts, and nowhere on a terminal.
+    pub(crate) fn url_for_scripts(&self, url: &str, upstream: &str) {
+        if self.wanted.json {
+            self.event("url", &serde_json::json!({ "url": url, "upstream": upstream }));
+        } else if self.wanted.quiet || !io::stdout().is_terminal() {
+            self.out(url);
+        }
+    }
+
+    /// Whole lines that another process of this program wrote for the same eyes.
+    pub(crate) fn relay(&self, lines: &[u8]) {
+        let text = String::from_utf8_lossy(lines);
+        for line in text.lines() {
+            match (self.wanted.json, line.starts_with('{')) {
+                (true, true) => self.out(line),
+                (true, false) => {}
+                (false, _) => self.err(line),
+            }
+        }
+    }
+
     /// A warning: the work goes on.
     pub(crate) fn warning(&self, text: &str) {
         if self.wanted.json {

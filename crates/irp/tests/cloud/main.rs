@@ -8,3 +8,4 @@ mod secret;
 mod setup;
 mod stage;
 mod started;
+mod up;

@@ -90,3 +90,56 @@ fn the_first_signal_lets_a_request_finish() {
     assert_eq!(visitor.join().unwrap(), "slow");
     assert_eq!(up.end().code(), Some(0));
 }
+
+#[test]
+fn detached_it_stays_in_the_background_until_it_is_disconnected() {
+    let home = TempDir::new().unwrap();
+    let port = free_port().to_string();
+    let arguments = ["up", "--local", "--detach", "--port", &port];
+    let url = format!("https://alice.localhost:{port}\n");
+    let mut pids = Vec::new();
+    for json in [false, true] {
+        let mut arguments = arguments.to_vec();
+        arguments.extend(json.then_some("--json"));
+        let output = irp(home.path(), &arguments).output().unwrap();
+        let (out, err) =
+            (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert!(output.status.success(), "{err}");
+        if json {
+            let events: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            let detached = events.iter().find(|event| event["event"] == "detached").unwrap();
+            assert_eq!(detached["urls"][0], *url.trim_end());
+            pids.push(detached["pid"].as_u64().unwrap());
+        } else {
+            assert_eq!(out, url, "{err}");
+            assert!(err.contains("irp disconnect alice.localhost"), "{err}");
+        }
+    }
+    let ca = ca_path(home.path());
+    let page = format!("https://127.0.0.1:{port}/");
+    assert!(curl(&ca, &[&page]).contains("method"));
+
+    // Another upstream is not what is there.
+    let output = irp(home.path(), &["up", "--local", "--detach", "3999"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("irp disconnect alice.localhost"));
+
+    let output = irp(home.path(), &["--json", "disconnect"]).output().unwrap();
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&told["event"], &told["pid"]), (&"disconnected".into(), &pids[0].into()));
+    // Its port is free again: the process is gone, or nearly.
+    assert!(std::net::TcpStream::connect(("127.0.0.1", port.parse::<u16>().unwrap())).is_err());
+}
+
+#[test]
+fn a_failure_in_the_background_is_told_in_front() {
+    let home = TempDir::new().unwrap();
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = irp(home.path(), &["up", "--local", "--detach", "--port", &port]).output().unwrap();
+    let err = String::from_utf8_lossy(&output.stderr);
+    let in_front = irp(home.path(), &["up", "--local", "--port", &port]).output().unwrap();
+    assert_eq!((output.status.code(), in_front.status.success()), (in_front.status.code(), false), "{err}");
+    assert!(err.contains("error: ") && err.contains(&port), "{err}");
+    assert!(output.stdout.is_empty());
+}

@@ -11,7 +11,7 @@ use irp_aws::{
 };
 use irp_launch::{
     policy::POLICY_NAME,
-    setup::{Blueprint, CAA_TTL, PORT, PROGRAM_DAYS},
+    setup::{Blueprint, CAA_TTL, PORT, PROGRAM_DAYS, Tags},
     tags,
 };
 
@@ -96,22 +96,15 @@ impl<'a> Builder<'a> {
     }
 
     async fn group(&mut self, step: Step) -> Result<(), Error> {
-        let ec2 = self.account.aws.ec2();
         if step == Step::CreateGroup {
             let group = &self.blueprint.group;
-            let text = "irp: HTTPS from everywhere";
-            let id = ec2.create_security_group(&group.vpc_id, tags::GROUP_NAME, text, &group.tags).await?;
-            self.group_id = Some(id);
+            self.group_id = Some(create_group(self.account, &group.vpc_id, &group.tags).await?);
             return Ok(());
         }
-        let Some(id) = &self.group_id else { return Ok(()) };
-        let patient = ec2.settling(SETTLES);
-        // One family after the other: a rule that is there makes AWS refuse the whole call.
-        let both = Ingress::tcp_from_everywhere(PORT);
-        let v4 = Ingress { ipv6: Vec::new(), ..both.clone() };
-        let v6 = Ingress { ipv4: Vec::new(), ..both };
-        patient.authorize_ingress(id, &v4).await?;
-        patient.authorize_ingress(id, &v6).await
+        match &self.group_id {
+            Some(id) => open_port(self.account, id).await,
+            None => Ok(()),
+        }
     }
 
     async fn bucket(&self, step: Step) -> Result<Result<(), Error>, Failure> {
@@ -156,4 +149,29 @@ impl<'a> Builder<'a> {
         };
         route53.change(&self.blueprint.zone_id, &[change]).await.map(drop)
     }
+}
+
+/// Makes irp's security group in a network, closed as yet, and gives its id.
+///
+/// # Errors
+///
+/// When AWS refuses or is not reached.
+pub(crate) async fn create_group(account: &Account, vpc_id: &str, tags: &Tags) -> Result<String, Error> {
+    let text = "irp: HTTPS from everywhere";
+    account.aws.ec2().create_security_group(vpc_id, tags::GROUP_NAME, text, tags).await
+}
+
+/// Lets everybody in at the one port that visitors come to.
+///
+/// # Errors
+///
+/// When AWS refuses or is not reached.
+pub(crate) async fn open_port(account: &Account, group_id: &str) -> Result<(), Error> {
+    let patient = account.aws.ec2().settling(SETTLES);
+    // One family after the other: a rule that is there makes AWS refuse the whole call.
+    let both = Ingress::tcp_from_everywhere(PORT);
+    let v4 = Ingress { ipv6: Vec::new(), ..both.clone() };
+    let v6 = Ingress { ipv4: Vec::new(), ..both };
+    patient.authorize_ingress(group_id, &v4).await?;
+    patient.authorize_ingress(group_id, &v6).await
 }

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// What the root device is called where nobody can tell: so it is on Amazon Linux and Debian.
-const ROOT_DEVICE: &str = "/dev/xvda";
+pub(crate) const ROOT_DEVICE: &str = "/dev/xvda";
 
 /// Where the edge lives.
 pub(crate) fn place(account: &Account, zone: &Zone) -> Place {
@@ -104,7 +104,8 @@ fn arch(settings: &Settings) -> Arch {
     settings.instance_type.as_ref().map_or(Arch::Aarch64, |kind| kind.value.arch())
 }
 
-fn is_burstable(instance_type: &str) -> bool {
+/// Whether the type earns credits for its processor.
+pub(crate) fn is_burstable(instance_type: &str) -> bool {
     matches!(instance_type.split('.').next(), Some("t2" | "t3" | "t3a" | "t4g"))
 }
 
@@ -130,39 +131,48 @@ async fn network(account: &Account, wishes: &Wishes) -> Result<String, Failure> 
     match (found, &wishes.vpc) {
         (Some(vpc), _) => Ok(vpc.id),
         (None, Some(vpc)) => Err(absent("network", vpc, account)),
-        (None, None) => {
-            Err(Failure::new(Kind::Cloud, format!("there is no default VPC in {}", account.aws.region()))
-                .hint("name a subnet with a way to the Internet: --subnet subnet-…")
-                .hint("or make a default VPC: aws ec2 create-default-vpc"))
-        }
+        (None, None) => Err(no_default_vpc(account)),
     }
 }
 
-fn absent(what: &str, id: &str, account: &Account) -> Failure {
+/// The region has no network that could be meant where none is named.
+pub(crate) fn no_default_vpc(account: &Account) -> Failure {
+    Failure::new(Kind::Cloud, format!("there is no default VPC in {}", account.aws.region()))
+        .hint("name a subnet with a way to the Internet: --subnet subnet-…")
+        .hint("or make a default VPC: aws ec2 create-default-vpc")
+}
+
+/// What was named is not there.
+pub(crate) fn absent(what: &str, id: &str, account: &Account) -> Failure {
     Failure::new(Kind::Cloud, format!("there is no {what} {id} in {}", account.aws.region()))
         .hint("is it in another region or account? See --region and --profile")
 }
 
 /// The image as a launch template names it, and its root device.
 async fn image(account: &Account, image: &Image, arch: Arch) -> Result<(String, String), Failure> {
-    let (id, text) = match (image, image.parameter(arch)) {
-        (Image::Own(id), _) => (id.clone(), id.clone()),
-        (_, Some(parameter)) => {
-            let found = account.aws.ssm().parameter(&parameter).await.map_err(|error| explain(&error))?;
-            let Some(found) = found else {
-                return Err(Failure::new(Kind::Cloud, format!("AWS names no image {image} for {arch} here"))
-                    .cause(format!("there is no parameter {parameter}"))
-                    .hint("choose another with --image"));
-            };
-            let id = secrecy::ExposeSecret::expose_secret(&found.value).to_owned();
-            // Resolved at each launch, so that the template does not grow old.
-            (id, format!("resolve:ssm:{parameter}"))
-        }
-        (_, None) => return Ok((image.to_string(), ROOT_DEVICE.to_owned())),
-    };
+    let id = image_id(account, image, arch).await?;
+    // Resolved at each launch, so that the template does not grow old.
+    let text =
+        image.parameter(arch).map_or_else(|| id.clone(), |parameter| format!("resolve:ssm:{parameter}"));
     let images = account.aws.ec2().images(&[&id]).await.map_err(|error| explain(&error))?;
     let device = images.into_iter().next().and_then(|image| image.root_device_name);
     Ok((text, device.unwrap_or_else(|| ROOT_DEVICE.to_owned())))
+}
+
+/// The id of today's image for this processor.
+///
+/// # Errors
+///
+/// Of kind [`Kind::Cloud`], when AWS names none here, or refuses.
+pub(crate) async fn image_id(account: &Account, image: &Image, arch: Arch) -> Result<String, Failure> {
+    let Some(parameter) = image.parameter(arch) else { return Ok(image.to_string()) };
+    let found = account.aws.ssm().parameter(&parameter).await.map_err(|error| explain(&error))?;
+    let Some(found) = found else {
+        return Err(Failure::new(Kind::Cloud, format!("AWS names no image {image} for {arch} here"))
+            .cause(format!("there is no parameter {parameter}"))
+            .hint("choose another with --image"));
+    };
+    Ok(secrecy::ExposeSecret::expose_secret(&found.value).to_owned())
 }
 
 #[cfg(test)]

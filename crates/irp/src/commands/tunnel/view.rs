@@ -6,6 +6,7 @@ use irp_client::{Event, Finished};
 use irp_wire::policy::Webhook;
 use serde_json::json;
 
+use super::Screen;
 use crate::{
     clock,
     ui::{Exchange, Step, Ui},
@@ -15,8 +16,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct View {
     ui: Ui,
-    upstream: String,
-    hint: Option<String>,
+    screen: Screen,
     connecting: Option<Step>,
     lost_at: Option<Instant>,
     last_failure: String,
@@ -26,11 +26,10 @@ pub(super) struct View {
 
 impl View {
     /// Nothing yet.
-    pub(super) fn new(ui: Ui, upstream: &str, hint: Option<&str>) -> Self {
+    pub(super) fn new(ui: Ui, screen: Screen) -> Self {
         Self {
             ui,
-            upstream: upstream.to_owned(),
-            hint: hint.map(str::to_owned),
+            screen,
             connecting: None,
             lost_at: None,
             last_failure: String::new(),
@@ -46,6 +45,12 @@ impl View {
         self.ui.event("stopping", &json!({}));
         self.ui.gap();
         self.ui.line("leaving: requests under way may finish; Ctrl-C again quits at once");
+    }
+
+    /// The client is made to leave, and not by the person.
+    pub(super) fn stop(&mut self) {
+        self.leaving = true;
+        self.connecting = None;
     }
 
     /// The client has given up; the failure follows.
@@ -65,7 +70,7 @@ impl View {
             Event::KnownEdgeAdded { host, fingerprint } => {
                 self.ui.event("known_edge_added", &json!({ "host": host, "fingerprint": fingerprint }));
                 // With a hint to show, the edge is our own.
-                if self.hint.is_none() {
+                if self.screen.hint.is_none() {
                     self.ui.line(&format!("{host} is new here; its identity is {fingerprint}"));
                 }
             }
@@ -75,6 +80,7 @@ impl View {
             Event::Lost { why, retry_in } => {
                 self.ui.event("lost", &json!({ "why": why, "retry_in_ms": millis(retry_in) }));
                 self.lost_at.get_or_insert_with(Instant::now);
+                self.screen.standing.send_replace(None);
                 self.ui.warning_line(&format!("tunnel lost: {why}; connecting again"));
             }
             Event::Failed { why, retry_in } => self.failed("failed", &why, retry_in),
@@ -141,6 +147,7 @@ impl View {
         );
         self.last_failure.clear();
         self.last_detour.clear();
+        self.screen.standing.send_replace(Some(urls.to_vec()));
         let away = self.lost_at.take();
         if let Some(step) = self.connecting.take() {
             let rtt = match rtt {
@@ -150,21 +157,26 @@ impl View {
             };
             let back =
                 away.map_or(String::new(), |at| format!(", back after {}", clock::words(at.elapsed())));
-            step.done(&format!("{via}{rtt}{back}"));
+            let launched = self.screen.launched.take().map_or(String::new(), |at| {
+                format!("   {} after the launch", clock::words(Duration::from_secs(at.elapsed().as_secs())))
+            });
+            step.done(&format!("{via}{rtt}{back}{launched}"));
         }
         if away.is_some() {
             return;
         }
         for url in urls {
-            self.ui.url(url, &self.upstream);
+            self.ui.url(url, &self.screen.upstream);
         }
-        if let Some(hint) = &self.hint {
+        if let Some(hint) = &self.screen.hint {
             self.ui.line(hint);
         }
+        let price = self.screen.price.as_ref().map(|price| format!("{price} · ")).unwrap_or_default();
+        let subject = if price.is_empty() { "the edge ends" } else { "ends" };
         let ends = idle_after.map_or(String::new(), |after| {
-            format!("the edge ends {} after you disconnect · ", clock::words(after))
+            format!("{subject} {} after you disconnect · ", clock::words(after))
         });
-        self.ui.line(&format!("{ends}Ctrl-C to disconnect"));
+        self.ui.line(&format!("{price}{ends}{} to disconnect", self.screen.leaving));
         self.ui.gap();
     }
 

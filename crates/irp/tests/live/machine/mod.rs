@@ -2,6 +2,7 @@
 
 mod role;
 mod stage;
+mod up;
 
 use std::{
     fs,

@@ -45,6 +45,8 @@ pub(crate) struct Stage {
     pub(crate) key: String,
     /// What follows `[aws]` in `edge.toml`.
     pub(crate) tables: String,
+    /// The port of the edge; 0 is a free one.
+    pub(crate) port: u16,
     _dns: Responder,
 }
 
@@ -65,7 +67,7 @@ impl Stage {
         let key = keygen(home.path());
         let tables = key_table(&key, &[NAME]);
         let endpoint = moto.url();
-        Self { home, imds, zone, pebble, moto, root, endpoint, key, tables, _dns: dns }
+        Self { home, imds, zone, pebble, moto, root, endpoint, key, tables, port: 0, _dns: dns }
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
@@ -103,7 +105,7 @@ impl Stage {
             self.imds.url(),
             self.tables,
         );
-        Edge::start_at(self.home.path(), 0, &tables, |command| {
+        Edge::start_at(self.home.path(), self.port, &tables, |command| {
             command.env("AWS_ENDPOINT_URL", &self.endpoint);
         })
     }

@@ -1,0 +1,178 @@
+//! `irp up --detach`: the same `irp up` in a process of its own, followed until its tunnel stands.
+
+use std::{
+    fs::File,
+    io::{Read as _, Seek as _, SeekFrom},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    process::{Child, Command, ExitCode, Stdio},
+    time::Duration,
+};
+
+use irp_client::Upstream;
+use irp_wire::name::Hostname;
+use tokio::time::sleep;
+
+use crate::{
+    background::{Place, Report, Visit},
+    environment::{self, Environment},
+    error::{Failure, Kind},
+    signals::{QUIT_CODE, Signals},
+    ui::Ui,
+};
+
+/// How often the other process is looked at.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// How long it may take to finish what it does when it is told to leave.
+const LEAVES_WITHIN: Duration = Duration::from_secs(15);
+
+/// The flag that a process in the background has instead of `--detach`.
+const FLAG: &str = "--detach";
+const INSTEAD: &str = "--background";
+
+/// Starts the process, shows what it says, and returns when its tunnel stands, with the URL on stdout.
+pub(super) async fn run(
+    name: &Hostname,
+    upstream: Option<&Upstream>,
+    environment: &Environment,
+    ui: &Ui,
+) -> Result<ExitCode, Failure> {
+    let mut signals = Signals::listen()?;
+    let place = Place::of(name, environment)?;
+    if let Some(mut visit) = Visit::pay(&place).await {
+        let report = tokio::select! {
+            () = signals.next() => return Ok(QUIT_CODE.into()),
+            report = visit.report() => report,
+        };
+        if let Some(report) = report {
+            return there_already(&report, upstream, ui);
+        }
+    }
+    let mut log = new_log(&place.log())?;
+    let mut child = start(&place.log(), ui)?;
+    let followed = tokio::select! {
+        () = signals.next() => None,
+        followed = follow(&place, &mut child, &mut log, ui) => Some(followed),
+    };
+    match followed {
+        Some(Ok(report)) => {
+            tell(&report, ui);
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Err(code)) => Ok(code.into()),
+        None => {
+            if let Some(visit) = Visit::pay(&place).await {
+                let _ = visit.leave(LEAVES_WITHIN).await;
+            }
+            // What was launched by now is found by the next irp up.
+            let _ = child.kill();
+            let _ = child.wait();
+            relay(&mut log, ui);
+            Ok(QUIT_CODE.into())
+        }
+    }
+}
+
+/// Shows what the process says until its tunnel stands; the exit code of one that ends before.
+async fn follow(place: &Place, child: &mut Child, log: &mut File, ui: &Ui) -> Result<Report, u8> {
+    let reporting = async {
+        loop {
+            if let Some(mut visit) = Visit::pay(place).await
+                && let Some(report) = visit.report().await
+            {
+                return report;
+            }
+            sleep(GLANCE).await;
+        }
+    };
+    let mut reporting = std::pin::pin!(reporting);
+    loop {
+        let reported = tokio::select! {
+            report = &mut reporting => Some(report),
+            () = sleep(GLANCE) => None,
+        };
+        // Looked at before the last words are read: behind its end it writes no more.
+        let status = child.try_wait();
+        relay(log, ui);
+        if let Some(report) = reported {
+            return Ok(report);
+        }
+        if let Ok(Some(status)) = status {
+            // It has told why.
+            let code = status.code().and_then(|code| u8::try_from(code).ok());
+            return Err(code.filter(|code| *code != 0).unwrap_or(Kind::Internal.code()));
+        }
+    }
+}
+
+/// Idempotent: what is wanted is there.
+fn there_already(report: &Report, upstream: Option<&Upstream>, ui: &Ui) -> Result<ExitCode, Failure> {
+    if super::told(upstream) != report.upstream {
+        return Err(Failure::new(
+            Kind::User,
+            format!("{} is connected in the background, to {}", report.name, report.upstream),
+        )
+        .hint(format!("irp disconnect {}   ends that", report.name)));
+    }
+    ui.line(&format!("{} is connected in the background already", report.name));
+    tell(report, ui);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell(report: &Report, ui: &Ui) {
+    for url in &report.urls {
+        ui.url_for_scripts(url, &report.upstream);
+    }
+    ui.event("detached", report);
+    ui.line(&format!("in the background, process {}, log {}", report.pid, report.log.display()));
+    ui.line(&format!("irp disconnect {}   ends it", report.name));
+}
+
+fn new_log(path: &Path) -> Result<File, Failure> {
+    let made = File::options().create(true).write(true).truncate(true).mode(0o600).open(path);
+    made.and_then(|_| File::open(path)).map_err(|error| unwritable(path, &error))
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(Kind::Config, format!("cannot write {}", path.display())).because(error)
+}
+
+/// This program again, with the same arguments but one, away from the terminal.
+fn start(log: &Path, ui: &Ui) -> Result<Child, Failure> {
+    let program = environment::this_program()
+        .ok_or_else(|| Failure::new(Kind::Internal, "the system does not tell which program this is"))?;
+    let out = File::options().append(true).open(log).map_err(|error| unwritable(log, &error))?;
+    let arguments = environment::arguments()
+        .into_iter()
+        .skip(1)
+        .map(|argument| if argument == FLAG { INSTEAD.into() } else { argument });
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null());
+    // The URL goes through the socket; with --json everything is an event.
+    if ui.is_for_programs() {
+        command.stdout(out.try_clone().map_err(|error| unwritable(log, &error))?);
+    } else {
+        command.stdout(Stdio::null());
+    }
+    // Ctrl-C on the terminal is for this process, which tells the other one.
+    command.stderr(out);
+    command.spawn().map_err(|error| {
+        Failure::new(Kind::Internal, "no process can be started for the background").because(&error)
+    })
+}
+
+/// Shows what the other process has written since.
+fn relay(log: &mut File, ui: &Ui) {
+    let mut text = Vec::new();
+    if log.read_to_end(&mut text).is_err() {
+        return;
+    }
+    // Half a line is read again when it is whole.
+    let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let half = i64::try_from(text.len() - whole).unwrap_or(i64::MAX);
+    if half > 0 && log.seek(SeekFrom::Current(-half)).is_err() {
+        return;
+    }
+    ui.relay(&text[..whole]);
+}

@@ -1,0 +1,296 @@
+//! The machine of the name: the one that runs, or one that is launched.
+
+use std::{net::IpAddr, path::PathBuf, time::Instant};
+
+use irp_aws::ec2::Instance;
+use irp_client::known_edges;
+use irp_launch::{
+    ending::Ending,
+    plan::{self, Existing, Step, Wanted},
+    settings::{Engine, Settings},
+    tags,
+    user_data::{ClientKey, UserData},
+    values::CertStore,
+};
+use serde_json::json;
+use tokio::time::{Duration, sleep};
+
+use crate::{
+    cloud::{
+        account::{Account, explain},
+        launch::{
+            self, Wishes, instance_type, look,
+            order::Order,
+            program::{self, AtHand},
+            wait::{self, Seen},
+        },
+        machines,
+        zone::Zone,
+    },
+    commands::secret,
+    config::{self, policies::SLACK},
+    error::{Failure, Kind},
+    release,
+    ui::Ui,
+};
+
+/// All that a launch needs to know.
+#[derive(Debug)]
+pub(super) struct Scene<'a> {
+    pub(super) account: &'a Account,
+    pub(super) zone: &'a Zone,
+    pub(super) gathered: config::launch::Gathered,
+    /// Complete but for what the machine downloads.
+    pub(super) settings: Settings,
+    pub(super) wishes: Wishes,
+    /// The program for the machine, where one was named.
+    pub(super) edge_binary: Option<PathBuf>,
+    /// Whether a secret stays out of the account.
+    pub(super) memory_only: bool,
+    /// Whose machine it is.
+    pub(super) key: ClientKey,
+    /// The file of known edges.
+    pub(super) known_edges: PathBuf,
+    pub(super) ui: &'a Ui,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// There is one, and it runs.
+    Runs(Box<Running>),
+    /// It was lost before it ran.
+    Gone { id: String, ending: Ending },
+    /// It was only told what would be done.
+    Planned,
+}
+
+/// A machine that runs.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) machine: Instance,
+    /// Where it is reached.
+    pub(super) address: IpAddr,
+    /// When it was ordered, where that was just now.
+    pub(super) launched: Option<Instant>,
+}
+
+impl Running {
+    /// Whether the machine has irp's own edge.
+    pub(super) fn has_our_edge(&self) -> bool {
+        self.machine.tags.get(tags::ENGINE).is_none_or(|engine| engine == "irp")
+    }
+}
+
+impl Scene<'_> {
+    /// Finds or launches the machine, and waits until it runs.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be launched, each with what to do.
+    pub(super) async fn machine(&self, dry_run: bool) -> Result<Outcome, Failure> {
+        let wait = plan::settles_in(launch::unix_now());
+        if wait > 0 && !dry_run {
+            let _step = self.ui.step("instance", "waiting until AWS lists what was ordered in the last hour");
+            sleep(Duration::from_secs(wait)).await;
+        }
+        let all = machines::named(self.account, &self.settings.name).await?;
+        let existing: Vec<_> =
+            all.iter().map(|it| Existing { id: it.id.clone(), alive: it.state.is_alive() }).collect();
+        if let Some(found) = plan::to_use(&existing) {
+            if dry_run {
+                let steps =
+                    plan::reuse(&found.id, self.settings.name.as_str(), self.wishes.address.as_deref());
+                return Ok(self.tell(&steps));
+            }
+            return self.running(&found.id, None).await;
+        }
+        let gone: Vec<_> = existing.into_iter().map(|it| it.id).collect();
+        self.launch(&gone, dry_run).await
+    }
+
+    async fn launch(&self, gone: &[String], dry_run: bool) -> Result<Outcome, Failure> {
+        let program = self.program()?;
+        let arch = program.as_ref().map(|program| program.upload.program.arch);
+        let template = self.wishes.template.clone();
+        let wanted = Wanted {
+            name: self.settings.name.to_string(),
+            instance_type: instance_type(&self.settings, arch, template.is_some()),
+            image: self.wishes.image.clone(),
+            spot: self.wishes.spot,
+            // A template names its profile itself.
+            profile: template.is_none().then(|| tags::profile(&self.settings.host.value)),
+            template,
+            address: self.wishes.address.clone(),
+            upload: program.as_ref().map(|program| program.upload.clone()),
+        };
+        let found = look::look(self.account, &wanted, &self.wishes).await?;
+        if let Some(address) = &self.wishes.address {
+            wait::free_address(self.account, address, None).await?;
+        }
+        let host = self.settings.host.value.as_str();
+        let steps =
+            plan::launch(&wanted, &found).map_err(|error| look::explain_plan(&error, self.account, host))?;
+        if dry_run {
+            return Ok(self.tell(&steps));
+        }
+        let mut order = Order {
+            account: self.account,
+            zone: self.zone,
+            settings: &self.settings,
+            wishes: &self.wishes,
+            group: found.group.as_ref().map(|group| group.id.clone()),
+            gone,
+        };
+        for step in &steps {
+            match step {
+                Step::Upload { bytes, .. } => self.upload(program.as_ref(), *bytes).await?,
+                Step::MakeGroup { vpc } => {
+                    let step = self.ui.step("group", "making the security group");
+                    order.make_group(vpc).await?;
+                    step.done(&format!(
+                        "{}, open at port 443 only",
+                        order.group.as_deref().unwrap_or_default()
+                    ));
+                }
+                Step::OpenGroup { id } => order.open_group(id).await?,
+                Step::Launch(launch) => {
+                    let user_data = self.user_data(program.as_ref()).await?;
+                    let launched = Instant::now();
+                    let step = self.ui.step("instance", "launching");
+                    let machine = order.place(launch, user_data.text(), self.ui).await?;
+                    drop(step);
+                    self.ends_for_good(&machine.id).await?;
+                    return self.running(&machine.id, Some(launched)).await;
+                }
+                Step::Use { .. } | Step::Attach { .. } | Step::Await { .. } | Step::Connect => {}
+            }
+        }
+        Err(Failure::new(Kind::Internal, "the plan launches nothing"))
+    }
+
+    /// The program that has to be uploaded; `None` where the machine downloads it from elsewhere, or runs Caddy.
+    fn program(&self) -> Result<Option<AtHand>, Failure> {
+        let is_ours = matches!(self.settings.engine.value, Engine::Irp(_));
+        let is_known = self.gathered.names_a_program() || !release::edges().is_empty();
+        match &self.edge_binary {
+            Some(_) if !is_ours => {
+                Err(Failure::new(Kind::User, "--edge-binary means nothing to engine caddy"))
+            }
+            None if !is_ours || is_known => Ok(None),
+            named => program::at_hand(named.as_deref(), self.account).map(Some),
+        }
+    }
+
+    async fn upload(&self, program: Option<&AtHand>, bytes: u64) -> Result<(), Failure> {
+        let Some(program) = program else { return Ok(()) };
+        let step = self.ui.step("program", &format!("uploading {} MiB, once", bytes.div_ceil(1 << 20)));
+        program.upload(self.account).await?;
+        step.done(&format!("s3://{}, {} MiB", program.upload.bucket, bytes.div_ceil(1 << 20)));
+        Ok(())
+    }
+
+    /// What the machine is started with. A signing secret goes into the account first: the user-data have a reference.
+    async fn user_data(&self, program: Option<&AtHand>) -> Result<UserData, Failure> {
+        let mut gathered = self.gathered.clone();
+        let is_ours = matches!(self.settings.engine.value, Engine::Irp(_));
+        if let (Some(secret), true, false) = (self.gathered.slack_secret(), is_ours, self.memory_only) {
+            let (host, kms_key) = (&self.settings.host.value, &self.settings.kms_key);
+            let kms_key = kms_key.as_ref().map(|key| &key.value);
+            let name = secret::store(self.account, host, SLACK, &secret, kms_key, self.ui).await?;
+            gathered = gathered.with_reference(&format!("ssm:{name}"));
+        }
+        let programs = match program {
+            Some(program) => vec![program.edge(self.account).await?],
+            None => release::edges(),
+        };
+        let settings = gathered.settings(&programs)?;
+        UserData::render(&settings, &self.key)
+            .map_err(|error| Failure::new(Kind::Config, "no user-data can be made").because(&error))
+    }
+
+    /// A machine that stops instead of terminating would cost for ever, and none of its guards could help.
+    async fn ends_for_good(&self, id: &str) -> Result<(), Failure> {
+        let ec2 = self.account.aws.ec2().settling(LISTED_WITHIN);
+        if ec2.terminates_on_shutdown(id).await.map_err(|error| explain(&error))? {
+            return Ok(());
+        }
+        let failure = Failure::new(
+            Kind::Cloud,
+            format!("{id} would only stop when it powers off, and its disk would go on costing"),
+        );
+        Err(match ec2.terminate(&[id]).await {
+            Ok(_) => failure.cause("so it was ended at once"),
+            Err(error) => failure
+                .because(&error)
+                .hint(format!("end it yourself: aws ec2 terminate-instances --instance-ids {id}")),
+        }
+        .hint("does a policy of the account or the launch template set the shutdown behaviour?"))
+    }
+
+    /// Waits until it runs, with the address that it is to have.
+    async fn running(&self, id: &str, launched: Option<Instant>) -> Result<Outcome, Failure> {
+        let doing = if launched.is_some() { "starting" } else { "looking at it" };
+        let step = self.ui.step("instance", &format!("{id}  {doing}"));
+        let machine = match wait::runs(self.account, id).await? {
+            Seen::Alive(machine) => machine,
+            Seen::Gone(ending) => {
+                step.failed();
+                return Ok(Outcome::Gone { id: id.to_owned(), ending });
+            }
+        };
+        let place = machine.availability_zone.as_deref().unwrap_or_default();
+        let spot = if machine.spot { "  spot" } else { "" };
+        let state = if launched.is_some() { "" } else { "  runs already" };
+        step.done(&format!("{id}  {}  {place}{spot}{state}", machine.instance_type));
+        let mut address = wait::address(&machine)
+            .ok_or_else(|| Failure::new(Kind::Cloud, format!("{id} has no public address")))?;
+        if let Some(allocation) = &self.wishes.address {
+            let step = self.ui.step("address", &format!("attaching {allocation}"));
+            address = wait::attach(self.account, allocation, id).await?.into();
+            step.done(&format!("{address}  {allocation}"));
+        }
+        if launched.is_some() && self.settings.cert_store.value == CertStore::File {
+            // It keeps its identity on its own disk, so it has another than the machine before it.
+            let forgotten = known_edges::forget(&self.known_edges, &self.settings.name, PORT);
+            forgotten.map_err(|error| {
+                Failure::new(Kind::Config, "the known edges are of no use").because(&error)
+            })?;
+        }
+        self.ui.event(
+            "machine",
+            &json!({
+                "id": id, "type": machine.instance_type, "zone": machine.availability_zone, "spot": machine.spot,
+                "address": address, "launched": launched.is_some(),
+            }),
+        );
+        Ok(Outcome::Runs(Box::new(Running { machine: *machine, address, launched })))
+    }
+
+    /// Shows what would be done.
+    fn tell(&self, steps: &[Step]) -> Outcome {
+        let is_ours = matches!(self.settings.engine.value, Engine::Irp(_));
+        let is_launch = steps.iter().any(|step| matches!(step, Step::Launch(_)));
+        if is_launch && is_ours && !self.memory_only && self.gathered.slack_secret().is_some() {
+            self.would(&format!(
+                "store the signing secret as /irp/secret/{}/{SLACK}",
+                self.settings.host.value
+            ));
+        }
+        for step in steps {
+            self.would(&step.to_string());
+        }
+        Outcome::Planned
+    }
+
+    fn would(&self, text: &str) {
+        self.ui.event("step", &json!({ "text": text }));
+        self.ui.line(&format!("would {text}"));
+    }
+}
+
+/// The port of edges on machines.
+pub(super) const PORT: u16 = irp_launch::setup::PORT;
+
+/// How long what was ordered may be unknown to the next call.
+const LISTED_WITHIN: Duration = Duration::from_secs(60);

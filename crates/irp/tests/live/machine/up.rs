@@ -1,0 +1,238 @@
+//! `irp up` from the account to a request through the URL. The machine is one of moto, which runs nothing; its edge is a
+//! real one beside it, with what the machine would have read from its user-data.
+
+use std::{fs, process::Output};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use irp_testkit::{detour::Detour, origin::Origin, patience::eventually_blocking};
+use serde_json::Value;
+
+use super::stage::{NAME, Stage};
+use crate::{
+    edge::{Edge, key_table},
+    program::{Running, curl, free_port, irp},
+};
+
+/// An account that `irp setup` has prepared, a program behind the tunnel, and a port for the edge.
+struct Scene {
+    stage: Stage,
+    origin: Origin,
+    /// Where AWS is for the person.
+    aws: String,
+}
+
+impl Scene {
+    async fn set() -> Self {
+        let mut stage = Stage::set().await;
+        stage.port = free_port();
+        fs::write(stage.file(".env"), "HOSTED_ZONE_DOMAIN=irp.test\n").unwrap();
+        // A program for the machine, as far as anybody looks at it.
+        let mut program = vec![0_u8; 64];
+        program[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        program[18] = 183;
+        fs::write(stage.file("irp-arm64"), program).unwrap();
+        let aws = stage.moto.url();
+        let scene = Self { stage, origin: Origin::start(), aws };
+        let setup = scene.run(&["setup"]);
+        assert!(setup.status.success(), "{}", String::from_utf8_lossy(&setup.stderr));
+        scene
+    }
+
+    fn command(&self, arguments: &[&str]) -> std::process::Command {
+        let mut command = irp(self.stage.home.path(), arguments);
+        command.envs(self.stage.moto.environment()).env("AWS_ENDPOINT_URL", &self.aws);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// `irp up` to the program behind the tunnel. moto's machines have addresses of the Internet: the edge is dialled here.
+    fn arguments(&self, more: &[&str]) -> Vec<String> {
+        let (port, edge) = (self.origin.port().to_string(), format!("127.0.0.1:{}", self.stage.port));
+        let own =
+            ["up", &port, "--edge-binary", "irp-arm64", "--connect-to", &edge, "--cacert", &self.stage.root];
+        own.iter().chain(more).map(|text| (*text).to_owned()).collect()
+    }
+
+    fn up(&self, more: &[&str]) -> Running {
+        let arguments = self.arguments(more);
+        let arguments: Vec<&str> =
+            ["--json"].into_iter().chain(arguments.iter().map(String::as_str)).collect();
+        Running::start(self.command(&arguments), self.stage.file("up.log"))
+    }
+
+    /// What the user-data of a machine write to a file.
+    fn file_of(&self, id: &str, path: &str) -> String {
+        let ask = ["ec2", "describe-instance-attribute", "--instance-id", id, "--attribute", "userData"];
+        let data = self.stage.moto.cli(&ask).unwrap();
+        let data = BASE64_STANDARD.decode(data["UserData"]["Value"].as_str().unwrap()).unwrap();
+        let data = String::from_utf8(data).unwrap();
+        let data: Value = serde_json::from_str(data.strip_prefix("#cloud-config\n").unwrap()).unwrap();
+        let mut files = data["write_files"].as_array().unwrap().iter();
+        let file = files.find(|file| file["path"] == path).unwrap();
+        file["content"].as_str().unwrap().to_owned()
+    }
+
+    /// Boots the machine that `irp up` tells: the edge knows whom the user-data name.
+    fn boot(&mut self, machine: &Value) -> Edge {
+        let config: toml::Table =
+            self.file_of(machine["id"].as_str().unwrap(), "/etc/irp/edge.toml").parse().unwrap();
+        assert_eq!(config["aws"]["zone"].as_str(), Some("irp.test"));
+        let key = &config["key"][0];
+        assert_eq!(key["names"][0].as_str(), Some(NAME));
+        self.stage.tables = key_table(key["public"].as_str().unwrap(), &[NAME]);
+        self.stage.imds.set("public-ipv4", machine["address"].as_str().unwrap());
+        self.stage.boot(1.0)
+    }
+
+    /// A request through the URL reaches the program.
+    fn visit(&self, edge: &Edge) {
+        let answer = edge.visit(&self.stage.root, NAME).unwrap();
+        assert!(answer.status == 200 && answer.body.contains("\"/page\""), "{answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_command_leads_from_the_account_to_a_request_and_the_next_uses_the_same_machine() {
+    let mut scene = Scene::set().await;
+    let mut up = scene.up(&[]);
+    let machine = up.event("machine");
+    assert_eq!(machine["launched"], true);
+
+    // What it would download is the program, and nobody without the URL gets it.
+    let boot = scene.file_of(machine["id"].as_str().unwrap(), "/etc/irp/boot.env");
+    let url = boot
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("EDGE_DL_URL='"))
+        .unwrap()
+        .trim_end_matches('\'');
+    let file = scene.stage.file("downloaded");
+    curl(&scene.stage.root, &["--noproxy", "*", "-o", file.to_str().unwrap(), url]);
+    assert_eq!(fs::read(&file).unwrap(), fs::read(scene.stage.file("irp-arm64")).unwrap());
+
+    let edge = scene.boot(&machine);
+    let url = up.event("url")["url"].as_str().unwrap().to_owned();
+    assert_eq!(url, format!("https://{NAME}:{}", scene.stage.port));
+    assert_eq!(scene.stage.record("A").await.unwrap(), [machine["address"].as_str().unwrap()]);
+    scene.visit(&edge);
+    up.interrupt();
+    assert_eq!(up.end().code(), Some(0));
+
+    let mut again = scene.up(&[]);
+    let found = again.event("machine");
+    assert_eq!((&found["id"], &found["launched"]), (&machine["id"], &false.into()));
+    again.event("url");
+    scene.visit(&edge);
+    // Killed, and once more.
+    again.kill();
+    let mut again = scene.up(&[]);
+    assert_eq!(again.event("machine")["id"], machine["id"]);
+    again.event("url");
+    again.interrupt();
+    assert_eq!(again.end().code(), Some(0));
+    assert_eq!(scene.stage.pebble.orders(), 1);
+    edge.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_is_taken_away_under_a_tunnel_is_replaced() {
+    let mut scene = Scene::set().await;
+    let detour = Detour::start(scene.stage.moto.address()).await.unwrap();
+    let (user, spot) = ("Client.UserInitiatedShutdown", "Server.SpotInstanceTermination");
+    detour.words("Action=DescribeInstances", user, spot);
+    scene.aws = detour.url();
+    let mut up = scene.up(&["--spot"]);
+    let machine = up.event("machine");
+    let edge = scene.boot(&machine);
+    up.event("url");
+    scene.visit(&edge);
+
+    let id = machine["id"].as_str().unwrap();
+    scene.stage.moto.cli(&["ec2", "terminate-instances", "--instance-ids", id]).unwrap();
+    drop(edge);
+    let why = up.event("relaunch")["why"].as_str().unwrap().to_owned();
+    assert!(why.contains("Server.SpotInstanceTermination"), "{why}");
+    let next = up.event("machine");
+    assert_ne!(next["id"], machine["id"]);
+    let edge = scene.boot(&next);
+    up.event("url");
+    scene.visit(&edge);
+    assert_eq!(scene.stage.pebble.orders(), 1, "the certificate came out of the cache");
+    up.interrupt();
+    assert_eq!(up.end().code(), Some(0));
+    edge.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_the_edge_does_not_know_is_pushed_by_whoever_may() {
+    let mut scene = Scene::set().await;
+    let detour = Detour::start(scene.stage.moto.address()).await.unwrap();
+    scene.aws = detour.url();
+    let mut up = scene.up(&[]);
+    let machine = up.event("machine");
+    fs::write(scene.stage.file("host.pub"), "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHost root@ip-10-0-0-7\n")
+        .unwrap();
+    // An edge that somebody else has launched.
+    scene.stage.tables = format!(
+        "[sshd]\nnames = [{NAME:?}]\nupstream_port = {}\nsockets = {:?}\nhost_keys = [{:?}]\n",
+        free_port(),
+        scene.stage.home.path(),
+        scene.stage.file("host.pub"),
+    );
+    scene.stage.imds.set("public-ipv4", machine["address"].as_str().unwrap());
+    let edge = scene.stage.boot(1.0);
+    let told = up.event("enrolled");
+    assert_eq!(told["machine"], machine["id"]);
+    let mut asked = Vec::new();
+    eventually_blocking("the key is sent", || {
+        asked = detour.asked("SendSSHPublicKey");
+        !asked.is_empty()
+    });
+    let asked: Value = serde_json::from_str(&asked[0][asked[0].find('{').unwrap()..]).unwrap();
+    assert_eq!((&asked["InstanceOSUser"], &asked["InstanceId"]), (&"irp".into(), &machine["id"]));
+    assert!(scene.stage.key.contains(asked["SSHPublicKey"].as_str().unwrap()), "{asked}");
+
+    // AWS takes a moment to show it to the machine.
+    let until =
+        std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap().as_secs()
+            + 60;
+    scene.stage.push_key(asked["SSHPublicKey"].as_str().unwrap(), until);
+    up.event("url");
+    scene.visit(&edge);
+    up.interrupt();
+    assert_eq!(up.end().code(), Some(0));
+    edge.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn detached_it_prints_the_url_alone_and_stays_until_it_is_disconnected() {
+    let mut scene = Scene::set().await;
+    let mut up = scene.up(&[]);
+    let machine = up.event("machine");
+    up.kill();
+    let edge = scene.boot(&machine);
+    let url = format!("https://{NAME}:{}\n", scene.stage.port);
+    let arguments = scene.arguments(&["--detach"]);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    for _ in 0..2 {
+        // The second finds the first.
+        let output = scene.run(&arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), url, "{said}");
+        assert!(
+            said.contains("in the background") && said.contains(&format!("irp disconnect {NAME}")),
+            "{said}"
+        );
+    }
+    scene.visit(&edge);
+    let output = scene.run(&["disconnect", "alice"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = scene.run(&["disconnect", "alice"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no client is in the background for alice"));
+    assert_ne!(edge.status(&scene.stage.root, NAME), Some(200));
+    edge.stop();
+}
