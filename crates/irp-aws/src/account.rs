@@ -1,6 +1,13 @@
 //! The way to AWS: region, credentials, endpoints; from it each service's client.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
@@ -75,7 +82,12 @@ pub(crate) struct Shared {
     pub(crate) transport: Transport,
     pub(crate) pace: Pace,
     endpoints: HashMap<Service, String>,
+    /// By how many seconds our clock was ahead of the last answer's; [`UNTOLD`] before the first.
+    pub(crate) ahead_s: AtomicI64,
 }
+
+/// No answer has told a time yet.
+const UNTOLD: i64 = i64::MIN;
 
 impl Aws {
     /// Reads environment and profiles. Credentials are only asked for with the first call.
@@ -112,7 +124,8 @@ impl Aws {
             }
         }
         let credentials = CachedCredentials::new(config.credentials_provider());
-        let shared = Shared { region, credentials, transport, pace: options.pace, endpoints };
+        let (pace, ahead_s) = (options.pace, AtomicI64::new(UNTOLD));
+        let shared = Shared { region, credentials, transport, pace, endpoints, ahead_s };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -126,6 +139,13 @@ impl Aws {
     #[must_use]
     pub fn partition(&self) -> Partition {
         Partition::of(&self.shared.region)
+    }
+
+    /// By how many seconds the clock here is ahead of that of AWS, as the last answer told (`Date`); `None` before the
+    /// first.
+    #[must_use]
+    pub fn clock_ahead_s(&self) -> Option<i64> {
+        Some(self.shared.ahead_s.load(Ordering::Relaxed)).filter(|ahead| *ahead != UNTOLD)
     }
 
     /// EC2: machines, networks, images, launch templates.

@@ -1,6 +1,9 @@
 //! One call: signed afresh for each try, repeated as [`Pace`](crate::retry::Pace) allows, answered or explained.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::atomic::Ordering::Relaxed,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use http::Method;
@@ -153,6 +156,9 @@ impl Call {
             };
             Error::new(self.action, kind, error.to_string()).because(error)
         })?;
+        if let Some(ahead) = answer.headers.get("date").and_then(|date| ahead(date, clock::now())) {
+            aws.shared.ahead_s.store(ahead, Relaxed);
+        }
         // S3 answers a GET with a condition by 304, which is none of our calls.
         if (200..300).contains(&answer.status) {
             return Ok(answer);

@@ -30,7 +30,7 @@ use self::{
     tls::{EdgeTls, Interception},
 };
 use crate::{
-    ClientConfig, Event, EventSink, RootsError,
+    ClientConfig, Event, EventSink, Roots, RootsError,
     backoff::Fault,
     config::Timeouts,
     known_edges::KnownEdgesError,
@@ -152,6 +152,17 @@ impl Dialled {
     }
 }
 
+/// Which edge is dialled, and how.
+pub(crate) struct Destination {
+    pub host: Hostname,
+    pub port: u16,
+    pub connect_to: Option<SocketAddr>,
+    /// Not used where an address is given.
+    pub proxy: Option<Proxy>,
+    pub carrier: Option<Arc<dyn Carrier>>,
+    pub timeouts: Timeouts,
+}
+
 /// Dials one edge, again and again.
 pub(crate) struct Dialer {
     host: Hostname,
@@ -170,19 +181,28 @@ pub(crate) struct Dialer {
 
 impl Dialer {
     pub(crate) fn new(config: &ClientConfig, events: EventSink, tasks: Tasks) -> Result<Self, RootsError> {
-        let proxy = config.proxy.for_host(&config.host, config.port).cloned();
-        Ok(Self {
+        let destination = Destination {
             host: config.host.clone(),
             port: config.port,
             connect_to: config.connect_to,
-            proxy: if config.connect_to.is_some() { None } else { proxy },
+            proxy: config.proxy.for_host(&config.host, config.port).cloned(),
             carrier: config.carrier.clone(),
-            tasks,
-            tls: EdgeTls::new(&config.roots)?,
             timeouts: config.timeouts,
-            events,
-            last: Mutex::default(),
-        })
+        };
+        Self::to(destination, &config.roots, events, tasks)
+    }
+
+    pub(crate) fn to(
+        destination: Destination,
+        roots: &Roots,
+        events: EventSink,
+        tasks: Tasks,
+    ) -> Result<Self, RootsError> {
+        let Destination { host, port, connect_to, proxy, carrier, timeouts } = destination;
+        let proxy = proxy.filter(|_| connect_to.is_none());
+        let tls = EdgeTls::new(roots)?;
+        let last = Mutex::default();
+        Ok(Self { host, port, connect_to, proxy, carrier, tasks, tls, timeouts, events, last })
     }
 
     /// Dials once, for an errand.

@@ -23,6 +23,7 @@ mod event;
 pub mod keys;
 pub mod known_edges;
 mod life;
+mod look;
 pub mod pipe;
 mod serve;
 mod session;
@@ -41,6 +42,7 @@ pub use self::{
     errand::{Edge, Errand, ErrandError},
     event::{Event, EventSink, Finished},
     life::{RunError, run},
+    look::{Look, LookError, look},
     trust::{Roots, RootsError},
     upstream::{Upstream, UpstreamError, tls::UpstreamTrust},
 };

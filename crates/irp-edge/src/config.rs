@@ -14,6 +14,7 @@ use crate::{
     keys::Keys,
     notices::Notices,
     power::{Power, Presence},
+    troubles::Troubles,
     tunnels::{
         native,
         sshd::{Owner, SshdWayConfig, UpstreamPort},
@@ -81,6 +82,8 @@ pub struct Machine {
     pub ends_soon: CancellationToken,
     /// How providers are called, where that is not over the Internet as it is.
     pub outbound: Option<Outbound>,
+    /// What does not work at the moment, for whoever asks; the edge adds its own.
+    pub troubles: Troubles,
 }
 
 /// How often the file of [`Machine::renew`] is written: the timer behind it counts in hours.

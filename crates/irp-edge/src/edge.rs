@@ -12,13 +12,14 @@ use secrecy::ExposeSecret as _;
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     certs::{
-        Certificates, Clock as WallClock, FileStore, Identity, Keeper, Store, SystemClock, file_store,
-        http::RootsError, identity::IdentityError,
+        Certificates, Clock as WallClock, FileStore, Identity, Keeper, Status, Store, SystemClock,
+        file_store, http::RootsError, identity::IdentityError,
     },
     config::{CertificateSource, EdgeConfig, Machine},
     connection::{HANDSHAKES_MAX, Reception},
@@ -33,6 +34,7 @@ use crate::{
     report::Reports,
     ssh_way::{self, RunningSshWay, SshWayError},
     tls::Configs,
+    troubles::Troubles,
     tunnels::native::{Door, Hellos},
 };
 
@@ -262,6 +264,8 @@ impl Edge {
             countdown: left.clone(),
             enrolment: machine.enrolment,
             notices: machine.notices,
+            troubles: machine.troubles.clone(),
+            started: Instant::now(),
             idle_after: config.idle_after,
             public_port,
             settings: config.sessions,
@@ -293,6 +297,7 @@ impl Edge {
             CertificateSource::Acme { http_tokens, .. } => {
                 if let Some(keeper) = keeper {
                     let stop = keepers.token().clone();
+                    keepers.spawn(certificate_troubles(keeper.status(), machine.troubles, stop.clone()));
                     keepers.spawn(keeper.run(stop));
                 }
                 http_tokens
@@ -447,6 +452,25 @@ async fn count_waiting(inbox: Inbox, activity: Activity, stop: CancellationToken
         tokio::select! {
             changed = changed.changed() => if changed.is_err() { return },
             () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Tells of an order for a certificate that is kept up, as long as it is.
+async fn certificate_troubles(
+    mut status: watch::Receiver<Status>,
+    troubles: Troubles,
+    stop: CancellationToken,
+) {
+    const PART: &str = "certificate";
+    loop {
+        match &*status.borrow_and_update() {
+            Status::Waiting { why, .. } => troubles.set(PART, format!("no new certificate: {why}")),
+            _ => troubles.clear(PART),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = status.changed() => if changed.is_err() { return },
         }
     }
 }

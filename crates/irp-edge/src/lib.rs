@@ -22,6 +22,7 @@ mod report;
 pub mod sniff;
 mod ssh_way;
 pub mod tls;
+pub mod troubles;
 pub mod tunnels;
 
 pub use edge::{BindError, Edge, Ended, RunError};

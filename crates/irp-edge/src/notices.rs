@@ -21,6 +21,12 @@ impl Notices {
         });
     }
 
+    /// All of them.
+    #[must_use]
+    pub fn texts(&self) -> Vec<String> {
+        self.0.borrow().clone()
+    }
+
     /// Somebody who reads all of them, the old ones first.
     #[must_use]
     pub fn reader(&self) -> Reader {

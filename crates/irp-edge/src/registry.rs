@@ -122,6 +122,12 @@ impl Registry {
         self.lock().names.get(name).and_then(|holder| holder.session.clone())
     }
 
+    /// Whether an `ssh -R` holds `name` now.
+    #[must_use]
+    pub fn has_forward(&self, name: &Hostname) -> bool {
+        self.lock().names.get(name).is_some_and(|holder| holder.forward.is_some())
+    }
+
     /// All sessions that live now.
     #[must_use]
     pub fn sessions(&self) -> Vec<Arc<Session>> {

@@ -38,6 +38,9 @@ const DISK_GB_MONTH: Dollars = 0.08;
 /// The disk of the usual images, in GB.
 const DISK_GB: Dollars = 8.0;
 
+/// A month of a GB in S3.
+const STORAGE_GB_MONTH: Dollars = 0.023;
+
 /// The shortest time that is charged.
 const LEAST_SECONDS: u64 = 60;
 
@@ -49,6 +52,20 @@ const HOURS_A_MONTH: Dollars = 730.0;
 pub fn hour(instance_type: &str) -> Option<Dollars> {
     let (_, machine) = HOUR.iter().find(|(name, _)| *name == instance_type)?;
     Some(machine + ADDRESS_HOUR + DISK_GB_MONTH * DISK_GB / HOURS_A_MONTH)
+}
+
+/// A month of the disk of a machine, which costs also while that is stopped.
+#[must_use]
+pub fn disk_month() -> Dollars {
+    DISK_GB_MONTH * DISK_GB
+}
+
+/// A month of so many bytes in S3.
+#[must_use]
+pub fn storage_month(bytes: u64) -> Dollars {
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    let gigabytes = bytes as Dollars / 1e9;
+    STORAGE_GB_MONTH * gigabytes
 }
 
 /// What a machine has cost that was launched `seconds` ago. EC2 counts each second, and at least a minute.

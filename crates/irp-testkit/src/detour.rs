@@ -45,6 +45,8 @@ struct Rule {
 enum Turn {
     /// Answered here, once.
     Instead(Option<Reply>),
+    /// Answered here, as long as the detour stands.
+    Always(Reply),
     /// Answered there, with other words, as long as the detour stands.
     Words(String, String),
 }
@@ -74,6 +76,11 @@ impl Detour {
     pub fn instead(&self, mark: &str, reply: Reply) {
         let rule = Rule { mark: mark.to_owned(), turn: Turn::Instead(Some(reply)) };
         lock(&self.state).rules.push(rule);
+    }
+
+    /// Every question that contains `mark` gets this answer.
+    pub fn always(&self, mark: &str, reply: Reply) {
+        lock(&self.state).rules.push(Rule { mark: mark.to_owned(), turn: Turn::Always(reply) });
     }
 
     /// In the answers to questions that contain `mark`, `from` becomes `to`.
@@ -144,6 +151,7 @@ fn look(state: &mut State, question: &str) -> Option<Reply> {
     let replies = state.rules.iter_mut().filter(|rule| question.contains(&rule.mark));
     replies.into_iter().find_map(|rule| match &mut rule.turn {
         Turn::Instead(reply) => reply.take(),
+        Turn::Always(reply) => Some(reply.clone()),
         Turn::Words(..) => None,
     })
 }
@@ -153,7 +161,7 @@ fn words(state: &State, question: &str) -> Vec<(String, String)> {
     rules
         .filter_map(|rule| match &rule.turn {
             Turn::Words(from, to) => Some((from.clone(), to.clone())),
-            Turn::Instead(_) => None,
+            Turn::Instead(_) | Turn::Always(_) => None,
         })
         .collect()
 }

@@ -8,6 +8,9 @@
 //!   edge → client   Verdict
 //! ```
 //!
+//! A look goes like a control connection, but its verdict is a [`Report`](crate::report::Report), and then it is over: it
+//! claims nothing and counts as nobody, so that a question does not keep a machine alive.
+//!
 //! Each message is a frame: `irp1`, the length in two bytes, then JSON of that length. Frames are read with
 //! exact lengths, since the very next byte may belong to HTTP/2. The edge proves itself first: the client
 //! checks the identity against the one that it knows before it says who it is. A lane is proved by the
@@ -26,7 +29,7 @@ mod message;
 use std::{io, time::Duration};
 
 pub use self::{
-    client::{Credentials, Welcome, open_control, open_errand, open_lane},
+    client::{Credentials, Welcome, ask, open_control, open_errand, open_lane},
     edge::{Applicant, LaneApplicant, Opened, receive, refuse},
     frame::{FRAME_MAX, parse as parse_frame},
     message::{Open, SessionId, SessionSecret, Terms},

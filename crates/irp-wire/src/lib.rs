@@ -14,6 +14,7 @@ pub mod key;
 pub mod name;
 pub mod policy;
 pub mod proof;
+pub mod report;
 pub mod seldom;
 pub mod tasks;
 

@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 pub(crate) mod forward;
 pub(crate) mod inbox;
 pub(crate) mod launch;
+pub(crate) mod machines;
 pub(crate) mod secret;
 pub(crate) mod setup;
 pub(crate) mod shell;
@@ -88,6 +89,10 @@ pub(crate) enum Command {
     SshProxy(Box<shell::SshProxy>),
     Generate(Box<launch::Generate>),
     Setup(Box<setup::Setup>),
+    Ls(machines::Ls),
+    Status(machines::Status),
+    Down(machines::Down),
+    Gc(machines::Gc),
     Doctor(Box<doctor::Doctor>),
     Secret(secret::Secret),
     Forget(Box<secret::Forget>),

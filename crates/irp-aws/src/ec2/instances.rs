@@ -156,6 +156,18 @@ impl Ec2 {
         Ok(answer.instance_initiated_shutdown_behavior.value == "terminate")
     }
 
+    /// ModifyInstanceAttribute: the machine terminates (rather than stops) when its system powers off.
+    ///
+    /// # Errors
+    ///
+    /// When AWS refuses or is not reached.
+    pub async fn terminate_on_shutdown(&self, id: &str) -> Result<(), Error> {
+        let mut form = Form::new();
+        form.set("InstanceId", id);
+        form.set("Attribute", "instanceInitiatedShutdownBehavior").set("Value", "terminate");
+        self.order("ModifyInstanceAttribute", &form).await
+    }
+
     /// The user-data of a machine, decoded: DescribeInstanceAttribute `userData`.
     ///
     /// # Errors

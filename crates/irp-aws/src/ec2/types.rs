@@ -15,6 +15,9 @@ pub struct InstanceType {
     /// `arm64`, `x86_64`; older types have two.
     #[serde(default, rename = "processorInfo", deserialize_with = "architectures")]
     pub architectures: Vec<String>,
+    /// How many vCPUs it counts against a quota.
+    #[serde(default, rename = "vCpuInfo", deserialize_with = "vcpus")]
+    pub vcpus: u32,
     /// Memory in MiB.
     #[serde(default, rename = "memoryInfo", deserialize_with = "memory")]
     pub memory_mib: u64,
@@ -89,6 +92,15 @@ fn architectures<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<String
         supported_architectures: Vec<String>,
     }
     Info::deserialize(from).map(|info| info.supported_architectures)
+}
+
+fn vcpus<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    #[derive(Deserialize)]
+    struct Info {
+        #[serde(rename = "defaultVCpus")]
+        default: u32,
+    }
+    Info::deserialize(from).map(|info| info.default)
 }
 
 fn memory<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {

@@ -147,6 +147,14 @@ impl History {
         longest(waits, now)
     }
 
+    /// How many certificates for exactly `names` the authority was asked to issue within the last [`WEEK`].
+    #[must_use]
+    pub fn issued(&self, names: &Names, now: SystemTime) -> usize {
+        let set = names.as_slice();
+        let recent = |attempt: &&Attempt| attempt.at + WEEK > now && attempt.step >= Step::Issuing;
+        self.attempts.iter().filter(|attempt| attempt.names == set).filter(recent).count()
+    }
+
     /// Writes down that an attempt begins.
     pub fn begin(&mut self, id: AttemptId, names: &Names, now: SystemTime) {
         let names = names.as_slice().to_vec();

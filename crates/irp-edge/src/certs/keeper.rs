@@ -25,6 +25,7 @@ use super::{
     file_store::hex,
     http::{DirectoryClient, RootsError},
     lease::{self, Acquired, Lease},
+    ledger::ATTEMPTS,
     order::{Drawers, Kept},
     renew::{self, Window},
     resolver::Certificates,
@@ -312,7 +313,7 @@ impl Drawers {
         let set = short_digest(&config.names.as_slice().join("\n"));
         Self {
             account: BlobName::of("account", &[&ca]),
-            attempts: BlobName::of("attempts", &[&ca]),
+            attempts: BlobName::of(ATTEMPTS, &[&ca]),
             certificate: BlobName::of("certificate", &[&ca, &set]),
             order: BlobName::of("order", &[&ca, &set]),
             lease: BlobName::of("lease", &[&ca, &set]),
@@ -321,7 +322,7 @@ impl Drawers {
 }
 
 /// 64 bits: enough to tell the few apart that share a store.
-fn short_digest(text: &str) -> String {
+pub(super) fn short_digest(text: &str) -> String {
     let digest = digest::digest(&digest::SHA256, text.as_bytes());
     hex(&digest.as_ref()[..8])
 }

@@ -4,11 +4,27 @@ use std::time::SystemTime;
 
 use super::{
     budget::History,
+    keeper::short_digest,
     store::{BlobName, Store, StoreError, When, Written},
 };
 
+/// What the history of a directory is called in a store.
+pub(super) const ATTEMPTS: &str = "attempts";
+
 /// How often a change is tried when others change the history at the same time.
 const TRIES: usize = 16;
+
+/// The history of one directory as it lies in `store`, for those who only want to know.
+///
+/// # Errors
+///
+/// When the store fails, or what it holds cannot be read.
+pub async fn read(store: &dyn Store, directory_url: &str) -> Result<History, StoreError> {
+    let name = BlobName::of(ATTEMPTS, &[&short_digest(directory_url)]);
+    let Some(blob) = store.get(&name).await? else { return Ok(History::default()) };
+    serde_json::from_slice(blob.bytes())
+        .map_err(|error| StoreError::Damaged { name: name.clone(), source: error.into() })
+}
 
 #[derive(Debug)]
 pub(super) struct Ledger<'a> {

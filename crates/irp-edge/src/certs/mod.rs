@@ -35,6 +35,7 @@ pub mod names;
 pub mod order;
 pub mod renew;
 pub mod resolver;
+pub mod revoke;
 pub mod solve;
 pub mod store;
 
@@ -44,6 +45,7 @@ pub use config::{AcmeConfig, LETS_ENCRYPT, LETS_ENCRYPT_STAGING};
 pub use file_store::FileStore;
 pub use identity::Identity;
 pub use keeper::{Keeper, Source, Status};
+pub use ledger::read as history;
 pub use local::LocalCa;
 pub use names::Names;
 pub use resolver::{ACME_TLS_ALPN, Certificates};

@@ -173,3 +173,153 @@ fn bucket_settings(blueprint: &Blueprint, symbol: &str) -> [(&'static str, Value
         ),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::setup::tests::blueprint;
+
+    /// What the documentation of the provider calls the arguments of a resource or of a block in it ("Argument
+    /// Reference", as far as irp could want them); those that it requires begin with `!`.
+    const ARGUMENTS: &[(&str, &[&str])] = &[
+        (
+            "aws_iam_role",
+            &["name", "description", "!assume_role_policy", "permissions_boundary", "tags", "path"],
+        ),
+        ("aws_iam_role_policy", &["name", "!role", "!policy"]),
+        ("aws_iam_instance_profile", &["name", "role", "path", "tags"]),
+        ("aws_security_group", &["name", "description", "vpc_id", "ingress", "egress", "tags"]),
+        ("aws_security_group.ingress", RULE),
+        ("aws_security_group.egress", RULE),
+        (
+            "aws_launch_template",
+            &[
+                "name",
+                "description",
+                "image_id",
+                "instance_type",
+                "instance_initiated_shutdown_behavior",
+                "update_default_version",
+                "metadata_options",
+                "block_device_mappings",
+                "network_interfaces",
+                "tag_specifications",
+                "credit_specification",
+                "iam_instance_profile",
+                "tags",
+            ],
+        ),
+        (
+            "aws_launch_template.metadata_options",
+            &[
+                "http_endpoint",
+                "http_tokens",
+                "http_put_response_hop_limit",
+                "http_protocol_ipv6",
+                "instance_metadata_tags",
+            ],
+        ),
+        ("aws_launch_template.block_device_mappings", &["!device_name", "ebs", "no_device", "virtual_name"]),
+        (
+            "aws_launch_template.block_device_mappings.ebs",
+            &["delete_on_termination", "encrypted", "iops", "kms_key_id", "volume_size", "volume_type"],
+        ),
+        (
+            "aws_launch_template.network_interfaces",
+            &[
+                "associate_public_ip_address",
+                "delete_on_termination",
+                "description",
+                "device_index",
+                "ipv6_address_count",
+                "security_groups",
+                "subnet_id",
+            ],
+        ),
+        ("aws_launch_template.tag_specifications", &["resource_type", "tags"]),
+        ("aws_launch_template.credit_specification", &["cpu_credits"]),
+        ("aws_launch_template.iam_instance_profile", &["arn", "name"]),
+        ("aws_s3_bucket", &["bucket", "force_destroy", "tags"]),
+        (
+            "aws_s3_bucket_public_access_block",
+            &[
+                "!bucket",
+                "block_public_acls",
+                "block_public_policy",
+                "ignore_public_acls",
+                "restrict_public_buckets",
+            ],
+        ),
+        ("aws_s3_bucket_server_side_encryption_configuration", &["!bucket", "!rule"]),
+        (
+            "aws_s3_bucket_server_side_encryption_configuration.rule",
+            &["apply_server_side_encryption_by_default", "bucket_key_enabled"],
+        ),
+        (
+            "aws_s3_bucket_server_side_encryption_configuration.rule.apply_server_side_encryption_by_default",
+            &["!sse_algorithm", "kms_master_key_id"],
+        ),
+        ("aws_s3_bucket_lifecycle_configuration", &["!bucket", "!rule"]),
+        ("aws_s3_bucket_lifecycle_configuration.rule", &["!id", "!status", "filter", "expiration"]),
+        ("aws_s3_bucket_lifecycle_configuration.rule.filter", &["prefix", "tag", "and"]),
+        ("aws_s3_bucket_lifecycle_configuration.rule.expiration", &["date", "days"]),
+        ("aws_route53_record", &["!zone_id", "!name", "!type", "ttl", "records"]),
+    ];
+
+    /// A rule of a security group, of which each attribute has to be said where it stands as an attribute.
+    const RULE: &[&str] = &[
+        "!from_port",
+        "!to_port",
+        "!protocol",
+        "!cidr_blocks",
+        "!ipv6_cidr_blocks",
+        "!description",
+        "!prefix_list_ids",
+        "!security_groups",
+        "!self",
+    ];
+
+    fn check(path: &str, value: &Value) {
+        if let Value::Array(blocks) = value {
+            return blocks.iter().for_each(|block| check(path, block));
+        }
+        let (Some(block), Some((_, known))) =
+            (value.as_object(), ARGUMENTS.iter().find(|(name, _)| *name == path))
+        else {
+            // A block that the documentation does not know; maps of tags and lists of texts are none.
+            let is_block = value.is_object() && !path.ends_with(".tags");
+            return assert!(!is_block, "{path} is no block of the provider");
+        };
+        for (argument, value) in block {
+            let is_known = known.iter().any(|name| name.trim_start_matches('!') == argument);
+            assert!(is_known, "{path} has no argument {argument}");
+            check(&format!("{path}.{argument}"), value);
+        }
+        for required in known.iter().filter_map(|name| name.strip_prefix('!')) {
+            assert!(block.contains_key(required), "{path} requires {required}");
+        }
+    }
+
+    #[test]
+    fn every_argument_is_one_that_the_provider_documents() {
+        let mut keyed = blueprint();
+        keyed.template.kms_key = Some("alias/irp".into());
+        keyed.template.subnet_id = Some("subnet-1".into());
+        keyed.bucket.kms_key = Some("alias/irp".into());
+        for blueprint in [blueprint(), keyed, Blueprint { role: None, caa: None, ..blueprint() }] {
+            let document = terraform(&blueprint);
+            let resources = document["resource"].as_object().unwrap();
+            for (kind, named) in resources {
+                named.as_object().unwrap().values().for_each(|resource| check(kind, resource));
+            }
+            // What is referred to is there.
+            let text = document.to_string();
+            let references = text.split("${").skip(1).map(|rest| rest.split('}').next().unwrap());
+            for reference in references.filter(|reference| reference.starts_with("aws_")) {
+                let mut parts = reference.split('.');
+                let (kind, name) = (parts.next().unwrap(), parts.next().unwrap());
+                assert!(resources[kind].get(name).is_some(), "{reference}");
+            }
+        }
+    }
+}

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     key::{PublicKey, Signer},
     proof::{ChannelBinding, Role, Statement},
+    report::Report,
 };
 
 /// What lanes need to join a session.
@@ -48,9 +49,42 @@ pub async fn open_control<S: AsyncRead + AsyncWrite + Unpin>(
     signer: &dyn Signer,
     check: impl FnOnce(&PublicKey) -> Result<(), String>,
 ) -> Result<Welcome, HelloError> {
-    let capabilities = vec![CAPABILITY_UPGRADE.to_owned(), CAPABILITY_LANES.to_owned()];
-    let open = Open { version: VERSION, kind: Kind::Control, capabilities };
-    prove(io, binding, host, request, signer, check, &open).await
+    let edge_capabilities = prove(io, Kind::Control, binding, host, request, signer, check).await?;
+    match frame::read(io).await? {
+        Verdict::Welcome { session, secret, terms } => Ok(Welcome {
+            credentials: Credentials { session, secret },
+            terms,
+            capabilities: edge_capabilities,
+        }),
+        Verdict::Refused { refusal } => Err(refusal.into()),
+        Verdict::Lane { .. } | Verdict::Report { .. } => {
+            Err(HelloError::Frame("another answer than that to a control connection".into()))
+        }
+    }
+}
+
+/// Asks the edge how it is, on a fresh TLS connection, which is over afterwards. The names of the request are those that
+/// are asked about; the key must be one that may hold them.
+///
+/// # Errors
+///
+/// See [`HelloError`]; an edge of an older version closes the connection.
+pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
+    io: &mut S,
+    binding: &ChannelBinding,
+    host: &str,
+    request: &Request,
+    signer: &dyn Signer,
+    check: impl FnOnce(&PublicKey) -> Result<(), String>,
+) -> Result<Report, HelloError> {
+    prove(io, Kind::Look, binding, host, request, signer, check).await?;
+    match frame::read(io).await? {
+        Verdict::Report { report } => Ok(report),
+        Verdict::Refused { refusal } => Err(refusal.into()),
+        Verdict::Lane { .. } | Verdict::Welcome { .. } => {
+            Err(HelloError::Frame("another answer than that to a look".into()))
+        }
+    }
 }
 
 /// Opens an [`errand`](crate::errand) on a fresh TLS connection to `host`, for the names of `request`. After success
@@ -67,20 +101,28 @@ pub async fn open_errand<S: AsyncRead + AsyncWrite + Unpin>(
     signer: &dyn Signer,
     check: impl FnOnce(&PublicKey) -> Result<(), String>,
 ) -> Result<(), HelloError> {
-    let open = Open { version: VERSION, kind: Kind::Errand, capabilities: Vec::new() };
-    prove(io, binding, host, request, signer, check, &open).await.map(drop)
+    prove(io, Kind::Errand, binding, host, request, signer, check).await?;
+    match frame::read(io).await? {
+        Verdict::Welcome { .. } => Ok(()),
+        Verdict::Refused { refusal } => Err(refusal.into()),
+        Verdict::Lane { .. } | Verdict::Report { .. } => {
+            Err(HelloError::Frame("another answer than that to an errand".into()))
+        }
+    }
 }
 
+/// Proves both ends to each other; what the edge can do.
 async fn prove<S: AsyncRead + AsyncWrite + Unpin>(
     io: &mut S,
+    kind: Kind,
     binding: &ChannelBinding,
     host: &str,
     request: &Request,
     signer: &dyn Signer,
     check: impl FnOnce(&PublicKey) -> Result<(), String>,
-    open: &Open,
-) -> Result<Welcome, HelloError> {
-    frame::write(io, open).await?;
+) -> Result<Vec<String>, HelloError> {
+    let capabilities = vec![CAPABILITY_UPGRADE.to_owned(), CAPABILITY_LANES.to_owned()];
+    frame::write(io, &Open { version: VERSION, kind, capabilities }).await?;
 
     let proof: EdgeProof = frame::read(io).await?;
     if proof.version != VERSION {
@@ -103,16 +145,7 @@ async fn prove<S: AsyncRead + AsyncWrite + Unpin>(
         signature,
     };
     frame::write(io, &proof_of_client).await?;
-
-    match frame::read(io).await? {
-        Verdict::Welcome { session, secret, terms } => Ok(Welcome {
-            credentials: Credentials { session, secret },
-            terms,
-            capabilities: proof.capabilities,
-        }),
-        Verdict::Refused { refusal } => Err(refusal.into()),
-        Verdict::Lane { .. } => Err(HelloError::Frame("a lane's answer to a control connection".into())),
-    }
+    Ok(proof.capabilities)
 }
 
 /// Opens a lane of an existing session on a fresh TLS connection.
@@ -134,6 +167,8 @@ pub async fn open_lane<S: AsyncRead + AsyncWrite + Unpin>(
         Verdict::Lane { mac } if credentials.secret.made(&mac, Role::Edge, binding) => Ok(()),
         Verdict::Lane { .. } => Err(HelloError::Proof),
         Verdict::Refused { refusal } => Err(refusal.into()),
-        Verdict::Welcome { .. } => Err(HelloError::Frame("a welcome to a lane".into())),
+        Verdict::Welcome { .. } | Verdict::Report { .. } => {
+            Err(HelloError::Frame("another answer than that to a lane".into()))
+        }
     }
 }

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     key::{PublicKey, SecretKey},
     proof::{ChannelBinding, Role, Statement},
+    report::Report,
 };
 
 /// A connection whose hello waits for the edge's verdict.
@@ -21,6 +22,8 @@ pub enum Opened {
     Errand(Applicant),
     /// A connection says that it belongs to a session; not proven yet.
     Lane(LaneApplicant),
+    /// A proven client wants to know how the edge is.
+    Look(Applicant),
 }
 
 /// A client that has proven its key.
@@ -54,10 +57,11 @@ pub async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
     identity: &SecretKey,
 ) -> Result<Opened, HelloError> {
     let open: Open = frame::read(io).await?;
-    let is_errand = match open.kind {
+    let proven = match open.kind {
         Kind::Lane { session, mac } => return Ok(Opened::Lane(LaneApplicant { session, mac })),
-        Kind::Errand => true,
-        Kind::Control => false,
+        Kind::Control => Opened::Control,
+        Kind::Errand => Opened::Errand,
+        Kind::Look => Opened::Look,
     };
     // The proof goes out whatever the client's version is: it carries ours, for a clear message there.
     let statement = Statement { role: Role::Edge, host, names: &[], binding };
@@ -87,7 +91,7 @@ pub async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
         agent: proof.agent.chars().filter(|letter| !letter.is_control()).take(64).collect(),
     };
     let applicant = Applicant { key: proof.key, request, capabilities: open.capabilities };
-    Ok(if is_errand { Opened::Errand(applicant) } else { Opened::Control(applicant) })
+    Ok(proven(applicant))
 }
 
 impl Applicant {
@@ -103,6 +107,17 @@ impl Applicant {
         terms: Terms,
     ) -> Result<(), HelloError> {
         frame::write(io, &Verdict::Welcome { session, secret: secret.clone(), terms }).await
+    }
+}
+
+impl Applicant {
+    /// Tells a client that only looks how the edge is.
+    ///
+    /// # Errors
+    ///
+    /// When the connection breaks.
+    pub async fn tell(io: &mut (impl AsyncWrite + Unpin), report: Report) -> Result<(), HelloError> {
+        frame::write(io, &Verdict::Report { report: report.bounded() }).await
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     key::PublicKey,
     name::Hostname,
     proof::{ChannelBinding, Role},
+    report::Report,
 };
 
 /// The first message of a client.
@@ -42,6 +43,8 @@ pub enum Kind {
     },
     /// Nothing of a session: see [`errand`](crate::errand). An edge of an earlier version does not know this kind.
     Errand,
+    /// A client that wants to know how the edge is, and nothing else: it claims nothing, and is no session.
+    Look,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -69,6 +72,7 @@ pub(super) struct ClientProof {
 pub(super) enum Verdict {
     Welcome { session: SessionId, secret: SessionSecret, terms: Terms },
     Lane { mac: Bytes },
+    Report { report: Report },
     Refused { refusal: Refusal },
 }
 

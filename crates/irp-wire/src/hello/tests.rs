@@ -5,6 +5,7 @@ use super::*;
 use crate::{
     key::{PublicKey, SecretKey},
     proof::ChannelBinding,
+    report::{Idle, Report},
 };
 
 const HOST: &str = "a.example";
@@ -99,6 +100,26 @@ async fn a_lane_is_proven_by_the_sessions_secret_over_its_own_keying_material() 
         );
         assert_eq!((proven, opened.is_ok()), (good, good));
     }
+}
+
+#[tokio::test]
+async fn who_only_looks_proves_itself_as_well_and_gets_a_report() {
+    let (mut client, mut edge) = pair();
+    let (identity, key) = (SecretKey::generate().unwrap(), SecretKey::generate().unwrap());
+    let binding = ChannelBinding([6; 32]);
+    let report = Report { sessions: 2, idle: Idle::Held { after_s: 3600 }, ..Report::default() };
+    let (told, wanted) = (report.clone(), request());
+    let (looked, asked) = tokio::join!(
+        async {
+            let opened = receive(&mut edge, &binding, HOST, &identity).await.unwrap();
+            let Opened::Look(applicant) = opened else { panic!("not a look") };
+            Applicant::tell(&mut edge, told).await.unwrap();
+            applicant
+        },
+        ask(&mut client, &binding, HOST, &wanted, &key, |_| Ok(()))
+    );
+    assert_eq!((looked.key, looked.request.names), (key.public_key(), wanted.names));
+    assert_eq!(asked.unwrap(), report);
 }
 
 #[tokio::test]

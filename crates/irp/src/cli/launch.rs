@@ -95,6 +95,49 @@ pub(crate) struct Settings {
     pub(crate) config: Option<PathBuf>,
 }
 
+/// Which name is meant: flags of the commands about machines that are there.
+#[derive(Args, Debug, Default)]
+pub(crate) struct Named {
+    /// The public name, or its first label [default: HOST_NAME, else your user name]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    zone: ZoneOf,
+}
+
+/// In which zone names are that are typed by their first label.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Settings")]
+pub(crate) struct ZoneOf {
+    /// The hosted zone of names, HOSTED_ZONE_DOMAIN
+    #[arg(long, value_name = "DOMAIN")]
+    hosted_zone_domain: Option<String>,
+    /// Read this file instead of .env
+    #[arg(long, value_name = "FILE")]
+    env_file: Option<PathBuf>,
+    /// Read this file instead of irp.toml, which is looked for here and in irp's configuration folder
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Named {
+    /// What was typed of the settings.
+    pub(crate) fn settings(&self) -> Settings {
+        self.zone.settings()
+    }
+}
+
+impl ZoneOf {
+    /// What was typed of the settings.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            hosted_zone_domain: self.hosted_zone_domain.clone(),
+            env_file: self.env_file.clone(),
+            config: self.config.clone(),
+            ..Settings::default()
+        }
+    }
+}
+
 impl Settings {
     /// Those that were typed.
     pub(crate) fn typed(&self) -> Vec<(Key, String)> {

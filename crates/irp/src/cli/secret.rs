@@ -1,5 +1,7 @@
 //! `irp secret` and `irp forget` as they are typed.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 use super::{aws::Access, launch};
@@ -45,22 +47,28 @@ pub(crate) struct Put {
 /// Delete all that is kept of a name
 #[derive(Args, Debug)]
 #[command(long_about = "\
-Delete all that is kept of a name in Parameter Store: certificate, keys, account and signing secrets. The next launch \
-of the name begins anew, and orders a certificate (Let's Encrypt gives five a week for one name).
-
-The certificate is not revoked: its key is deleted, and it ends by itself.
+Delete all that is kept of a name, in Parameter Store, and in S3 where CERT_STORE names a bucket: certificate, keys, \
+account and signing secrets. The certificate is revoked first, so that nobody trusts it any more. The next launch of the \
+name begins anew, and orders a certificate (Let's Encrypt gives five a week for one name).
 
 A machine of the name must not run: it has all of it in its memory.")]
 #[command(after_long_help = "\
 Examples:
   irp forget alice
-  irp forget alice.proxy.example.com --dry-run")]
+  irp forget alice.proxy.example.com --dry-run
+  irp forget alice --no-revoke      the certificate authority is not asked; its key is deleted all the same")]
 pub(crate) struct Forget {
     /// The public name, or its first label
     pub(crate) name: String,
     /// Show what would be deleted, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Do not revoke the certificate: it ends by itself
+    #[arg(long)]
+    pub(crate) no_revoke: bool,
+    /// Trust these authorities (PEM) when the certificate authority is called, beside the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) acme_cacert: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) settings: launch::Settings,
     #[command(flatten)]

@@ -97,7 +97,7 @@ fn quota(error: &Error) -> Failure {
     if error.is("VcpuLimitExceeded") {
         return failure
             .hint("ask for more: aws service-quotas request-service-quota-increase --service-code ec2 --quota-code L-1216C47A --desired-value 8")
-            .hint("or end a machine that you do not need: aws ec2 describe-instances --filters Name=tag-key,Values=irp:name");
+            .hint("or end a machine that you do not need: irp ls shows them, irp down NAME ends one");
     }
     failure.hint("or remove what you do not need any more: irp setup --delete")
 }

@@ -102,6 +102,11 @@ impl Machine {
     pub(crate) fn address(&self) -> Option<IpAddr> {
         self.ipv4.map(IpAddr::from).or(self.ipv6.map(IpAddr::from))
     }
+
+    /// All of its public addresses.
+    pub(crate) fn addresses(&self) -> Vec<IpAddr> {
+        self.ipv4.map(IpAddr::from).into_iter().chain(self.ipv6.map(IpAddr::from)).collect()
+    }
 }
 
 /// All machines of a name, the oldest first, those that are gone for less than an hour among them.
@@ -111,6 +116,34 @@ impl Machine {
 /// When AWS refuses or is not reached.
 pub(crate) async fn named(account: &Account, name: &Hostname) -> Result<Vec<Machine>, Failure> {
     list(account, Filter::new(format!("tag:{}", tags::NAME), [name.as_str()])).await
+}
+
+/// All of irp's machines in the region, ordered as [`named`].
+///
+/// # Errors
+///
+/// When AWS refuses or is not reached.
+pub(crate) async fn all(account: &Account) -> Result<Vec<Machine>, Failure> {
+    list(account, Filter::new("tag-key", [tags::NAME])).await
+}
+
+/// Whether anything of the account in this region has a public address: a machine, whoever launched it, or an Elastic IP.
+///
+/// # Errors
+///
+/// When AWS refuses or is not reached.
+pub(crate) async fn has_address(account: &Account, address: IpAddr) -> Result<bool, Failure> {
+    let ec2 = account.aws.ec2();
+    let filter =
+        if address.is_ipv4() { "ip-address" } else { "network-interface.ipv6-addresses.ipv6-address" };
+    let filter = Filter::new(filter, [address.to_string()]);
+    let machines = ec2.instances_where(&[filter]).await.map_err(|error| explain(&error))?;
+    if machines.iter().any(|machine| machine.state != State::Terminated) {
+        return Ok(true);
+    }
+    let IpAddr::V4(address) = address else { return Ok(false) };
+    let elastic = ec2.addresses(&[]).await.map_err(|error| explain(&error))?;
+    Ok(elastic.iter().any(|it| it.public_ip == address))
 }
 
 async fn list(account: &Account, filter: Filter) -> Result<Vec<Machine>, Failure> {

@@ -5,9 +5,13 @@
 pub(crate) mod account;
 pub(crate) mod caa;
 pub(crate) mod doctor;
+pub(crate) mod edge_report;
 pub(crate) mod explain;
 pub(crate) mod launch;
+pub(crate) mod leftovers;
 pub(crate) mod machines;
+pub(crate) mod portrait;
+pub(crate) mod record;
 pub(crate) mod resolver;
 pub(crate) mod setup;
 pub(crate) mod ways;

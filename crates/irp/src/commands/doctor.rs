@@ -43,8 +43,7 @@ pub(super) async fn run(flags: &Doctor, environment: &Environment, ui: &Ui) -> R
             let text = format!("{} in account {}", account.caller_arn, account.id);
             tell(Check::good("credentials", text), Kind::Cloud);
             tell(Check::good("region", account.aws.region()), Kind::Cloud);
-            // AWS takes no signature that is more than five minutes off.
-            tell(Check::good("clock", "within five minutes of that of AWS"), Kind::Cloud);
+            tell(doctor::clock(account.aws.clock_ahead_s()), Kind::Config);
             if let Some(settings) = &settings {
                 let subject = Subject {
                     account: &account,

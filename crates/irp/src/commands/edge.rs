@@ -10,6 +10,7 @@ use irp_edge::{
     keys::KeyList,
     notices::Notices,
     power::{Presence, WITHDRAW_WITHIN},
+    troubles::Troubles,
 };
 use irp_wire::tasks::Tasks;
 use sd_notify::NotifyState;
@@ -49,7 +50,7 @@ pub(super) async fn run(flags: cli::Edge, environment: &Environment, ui: &Ui) ->
     let names = file.certificate_names();
     let own_sshd = file.sshd.as_ref().is_some_and(|sshd| sshd.on_443);
     let table = Certificates::new();
-    let notices = Notices::default();
+    let (notices, troubles) = (Notices::default(), Troubles::default());
     let mut in_aws = match &file.aws {
         Some(settings) => Some(machine::open(&file, settings, &notices).await?),
         None => None,
@@ -62,6 +63,7 @@ pub(super) async fn run(flags: cli::Edge, environment: &Environment, ui: &Ui) ->
         enrolment: in_aws.as_mut().and_then(|aws| aws.enrolment.take()),
         host_keys: HostKeys::new(file.sshd.iter().flat_map(|sshd| sshd.host_keys.clone()).collect()),
         notices: notices.clone(),
+        troubles: troubles.clone(),
         ..Machine::default()
     };
     let ends_at = file.idle.ends_at.clone();
@@ -81,7 +83,7 @@ pub(super) async fn run(flags: cli::Edge, environment: &Environment, ui: &Ui) ->
         });
     }
     if let Some(aws) = &in_aws {
-        watchers.spawn(aws.records.clone().run(notices, watchers.token().clone()));
+        watchers.spawn(aws.records.clone().run(notices, troubles, watchers.token().clone()));
     }
     let departure = Departure { presence, machine_ends: in_aws.and_then(|aws| aws.machine_ends) };
     let code = serve(edge, &mut signals, &mut reload, &keys, &departure).await;

@@ -1,55 +1,163 @@
 //! `irp forget NAME`.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc, time::UNIX_EPOCH};
 
-use irp_aws::ec2::State;
+use irp_aws::{
+    ec2::State,
+    s3::{Bucket, When},
+};
+use irp_edge::certs::{
+    Store, SystemClock,
+    http::DirectoryClient,
+    revoke::{RevokeError, revoke_all},
+};
+use irp_launch::values::CertStore;
 use irp_wire::name::Hostname;
 use serde_json::json;
 
 use crate::{
     cli::secret::Forget,
+    clock,
     cloud::{
         account::{self, Account, explain},
         machines,
     },
+    config::launch,
     environment::Environment,
     error::{Failure, Kind},
+    machine,
     ui::Ui,
 };
 
-/// Deletes what the account keeps of a name, once no machine has it any more.
+/// Revokes the certificate of a name and deletes what the account keeps of it, once no machine has it any more.
 pub(super) async fn run(flags: &Forget, environment: &Environment, ui: &Ui) -> Result<ExitCode, Failure> {
     let name = machines::name(Some(&flags.name), &flags.settings, environment, ui)?;
-    let host = name.as_str().split('.').next().unwrap_or_default().to_owned();
+    let (place, kms_key) = launch::cert_store(&flags.settings, environment, ui)?;
     let account = account::open(&flags.access, ui).await?;
     idle(&account, &name).await?;
-    let ssm = account.aws.ssm();
-    let mut kept = Vec::new();
-    for folder in [format!("/irp/cert/{name}"), format!("/irp/secret/{host}")] {
-        let found = ssm.parameters_below(&folder).await.map_err(|error| explain(&error))?;
-        kept.extend(found.into_iter().map(|parameter| parameter.name));
-    }
+    let kept = Kept::find(&account, &name, &place).await?;
     if flags.dry_run {
-        for parameter in &kept {
-            ui.event("kept", &json!({ "parameter": parameter }));
-            ui.line(&format!("would delete  {parameter}"));
-        }
+        kept.show(ui);
         return Ok(ExitCode::SUCCESS);
     }
+    if !flags.no_revoke {
+        // Also where the store was another one before: what is found there is deleted as well.
+        for place in [&CertStore::Ssm, &place].into_iter().take(if place == CertStore::Ssm { 1 } else { 2 }) {
+            let store = machine::store_in(&account.aws, place, kms_key.as_ref(), name.as_str())?;
+            if let Some(store) = store {
+                revoke(flags, store, ui).await?;
+            }
+        }
+    }
     let step = ui.step("forget", "deleting what is kept");
-    let deleted = match ssm.delete_parameters(&kept).await {
+    let (parameters, objects) = match kept.delete(&account).await {
         Ok(deleted) => deleted,
-        Err(error) => {
+        Err(failure) => {
             step.failed();
-            return Err(explain(&error));
+            return Err(failure.hint("what was deleted stays so; type it again for the rest"));
         }
     };
-    step.done(&format!("{} parameters of {name} deleted", deleted.len()));
-    ui.event("forgotten", &json!({ "name": name, "parameters": deleted }));
-    if deleted.iter().any(|parameter| parameter.starts_with("/irp/cert/")) {
+    let more = if objects.is_empty() { String::new() } else { format!(", {} objects", objects.len()) };
+    step.done(&format!("{} parameters{more} of {name} deleted", parameters.len()));
+    ui.event("forgotten", &json!({ "name": name, "parameters": parameters, "objects": objects }));
+    let had_certificate = parameters.iter().any(|it| it.starts_with("/irp/cert/")) || !objects.is_empty();
+    if flags.no_revoke && had_certificate {
         ui.line("its certificate is not revoked: nobody has its key any more, and it ends by itself");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the account keeps of a name.
+struct Kept {
+    parameters: Vec<String>,
+    /// The bucket of the settings, and what is in it of the name.
+    objects: Option<(Bucket, Vec<String>)>,
+}
+
+impl Kept {
+    async fn find(account: &Account, name: &Hostname, place: &CertStore) -> Result<Self, Failure> {
+        let host = name.as_str().split('.').next().unwrap_or_default();
+        let ssm = account.aws.ssm();
+        let mut parameters = Vec::new();
+        for folder in [format!("/irp/cert/{name}"), format!("/irp/secret/{host}")] {
+            let found = ssm.parameters_below(&folder).await.map_err(|error| explain(&error))?;
+            parameters.extend(found.into_iter().map(|parameter| parameter.name));
+        }
+        let CertStore::S3 { bucket, prefix } = place else { return Ok(Self { parameters, objects: None }) };
+        let bucket: Bucket = bucket
+            .parse()
+            .map_err(|error| Failure::new(Kind::Config, "there can be no such bucket").because(&error))?;
+        let folder = if prefix.is_empty() { format!("{name}/") } else { format!("{prefix}/{name}/") };
+        let found = account.aws.s3().list_objects(&bucket, &folder).await.map_err(|error| explain(&error))?;
+        let keys = found.into_iter().map(|object| object.key).collect();
+        Ok(Self { parameters, objects: Some((bucket, keys)) })
+    }
+
+    fn show(&self, ui: &Ui) {
+        for parameter in &self.parameters {
+            ui.event("kept", &json!({ "parameter": parameter }));
+            ui.line(&format!("would delete  {parameter}"));
+        }
+        if let Some((bucket, keys)) = &self.objects {
+            for key in keys {
+                ui.event("kept", &json!({ "bucket": bucket.to_string(), "object": key }));
+                ui.line(&format!("would delete  s3://{bucket}/{key}"));
+            }
+        }
+    }
+
+    /// Deletes it; the parameters and objects that are gone.
+    async fn delete(&self, account: &Account) -> Result<(Vec<String>, Vec<String>), Failure> {
+        let failed = |error: irp_aws::Error| explain(&error);
+        let parameters = account.aws.ssm().delete_parameters(&self.parameters).await.map_err(failed)?;
+        let mut objects = Vec::new();
+        if let Some((bucket, keys)) = &self.objects {
+            for key in keys {
+                account.aws.s3().delete_object(bucket, key, &When::Always).await.map_err(failed)?;
+                objects.push(key.clone());
+            }
+        }
+        Ok((parameters, objects))
+    }
+}
+
+/// Revokes what is good in a store. What cannot be revoked is not deleted either: the key that could do it would go.
+async fn revoke(flags: &Forget, store: Arc<dyn Store>, ui: &Ui) -> Result<(), Failure> {
+    let roots = flags.acme_cacert.as_ref().map(std::fs::read_to_string).transpose();
+    let roots =
+        roots.map_err(|error| Failure::new(Kind::Config, "--acme-cacert cannot be read").because(&error))?;
+    let http = DirectoryClient::new(roots.as_deref(), Arc::new(SystemClock)).map_err(|error| {
+        Failure::new(Kind::Config, "the certificate authority cannot be called").because(&error)
+    })?;
+    let step = ui.step("certificate", "revoking it");
+    let revoked = match revoke_all(store.as_ref(), &http, clock::now()).await {
+        Ok(revoked) => revoked,
+        Err(error) => {
+            step.failed();
+            return Err(unrevoked(&error));
+        }
+    };
+    if revoked.is_empty() {
+        drop(step);
+        return Ok(());
+    }
+    let names: Vec<_> = revoked.iter().map(|certificate| certificate.names.join(", ")).collect();
+    step.done(&format!("{}  revoked", names.join("; ")));
+    for certificate in &revoked {
+        let ends = certificate.not_after.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        ui.event("revoked", &json!({ "names": certificate.names, "not_after": ends }));
+    }
+    Ok(())
+}
+
+fn unrevoked(error: &RevokeError) -> Failure {
+    let kind = match error {
+        RevokeError::Store(_) | RevokeError::NoAccount(_) => Kind::Cloud,
+        RevokeError::Account(_) | RevokeError::Refused(_) => Kind::Network,
+    };
+    Failure::new(kind, "the certificate is not revoked, and nothing is deleted")
+        .because(error)
+        .hint("try again later, or leave the certificate to end by itself: --no-revoke")
 }
 
 /// A machine that runs would write again what is deleted.
@@ -61,6 +169,6 @@ async fn idle(account: &Account, name: &Hostname) -> Result<(), Failure> {
             Kind::User,
             format!("{} is still there for {name}: it has all of it", machine.id),
         )
-        .hint("end it first, then type this again")),
+        .hint(format!("irp down {name}   ends it; then type this again"))),
     }
 }

@@ -6,17 +6,21 @@ mod config;
 mod connect;
 mod disconnect;
 mod doctor;
+mod down;
 mod edge;
 mod forget;
+mod gc;
 mod generate;
 mod inbox;
 mod keygen;
 mod logs;
+mod ls;
 mod secret;
 mod setup;
 mod shell;
 mod sign;
 mod ssh_proxy;
+mod status;
 mod tunnel;
 mod up;
 
@@ -69,6 +73,22 @@ pub(crate) fn run(command: Command, environment: &Environment, ui: &Ui) -> Resul
         Command::Setup(flags) => {
             start_log(environment, ui)?;
             block_on(setup::run(&flags, environment, ui))
+        }
+        Command::Ls(flags) => {
+            start_log(environment, ui)?;
+            block_on(ls::run(&flags, environment, ui))
+        }
+        Command::Status(flags) => {
+            start_log(environment, ui)?;
+            block_on(status::run(&flags, environment, ui))
+        }
+        Command::Down(flags) => {
+            start_log(environment, ui)?;
+            block_on(down::run(&flags, environment, ui))
+        }
+        Command::Gc(flags) => {
+            start_log(environment, ui)?;
+            block_on(gc::run(&flags, environment, ui))
         }
         Command::Doctor(flags) => {
             start_log(environment, ui)?;

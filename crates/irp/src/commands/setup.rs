@@ -17,7 +17,7 @@ use crate::{
         setup::{
             self,
             apply::Builder,
-            look::look,
+            look::{Sought, look},
             plan::{Item, plan},
             remove::{leaving, remove},
         },
@@ -40,12 +40,13 @@ pub(super) async fn run(flags: &Setup, environment: &Environment, ui: &Ui) -> Re
     let settings = launch::settings_without_program(&flags.settings, environment, ui)?;
     let account = account::open(&flags.access, ui).await?;
     let zone = zone_of(&account, flags, &settings, ui).await?;
+    if flags.delete {
+        let sought = setup::sought(&account, &zone, &settings, &flags.wishes)?;
+        return delete(&account, &sought, flags.dry_run, ui).await;
+    }
     let blueprint = setup::blueprint(&account, &zone, &settings, &flags.wishes).await?;
     if let Some(what) = flags.print {
         return print(what, &account, &zone, &settings, &blueprint, ui);
-    }
-    if flags.delete {
-        return delete(&account, &blueprint, flags.dry_run, ui).await;
     }
     make(&account, &zone, &blueprint, flags.dry_run, ui).await
 }
@@ -90,7 +91,7 @@ async fn make(
     ui: &Ui,
 ) -> Result<ExitCode, Failure> {
     let is_new_zone = zone.id == NO_ZONE_YET;
-    let found = if is_new_zone { Default::default() } else { look(account, blueprint).await? };
+    let found = if is_new_zone { Default::default() } else { look(account, &Sought::of(blueprint)).await? };
     let plan = plan(blueprint, &found)?;
     let mut builder = Builder::new(account, blueprint, &found);
     for item in &plan.items {
@@ -202,15 +203,10 @@ fn print(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn delete(
-    account: &Account,
-    blueprint: &Blueprint,
-    dry_run: bool,
-    ui: &Ui,
-) -> Result<ExitCode, Failure> {
-    let found = look(account, blueprint).await?;
+async fn delete(account: &Account, sought: &Sought, dry_run: bool, ui: &Ui) -> Result<ExitCode, Failure> {
+    let found = look(account, sought).await?;
     let mut left = Vec::new();
-    for leaving in leaving(account, blueprint, &found).await? {
+    for leaving in leaving(account, sought, &found).await? {
         let event = |state: &str| json!({ "item": leaving.label, "name": leaving.name, "state": state });
         if let Some(why) = &leaving.stays {
             ui.event("item", &event("stays"));
@@ -219,7 +215,7 @@ async fn delete(
             would(ui, "remove", leaving.label, &leaving.name);
         } else {
             let step = ui.step(leaving.label, "removing it");
-            match remove(account, blueprint, &found, &leaving).await {
+            match remove(account, sought, &found, &leaving).await {
                 Ok(true) => {
                     step.done(&format!("{}  removed", leaving.name));
                     ui.event("item", &event("removed"));
@@ -236,12 +232,11 @@ async fn delete(
             }
         }
     }
-    let host = blueprint.name.as_str().split('.').next().unwrap_or_default();
+    let host = sought.name.as_str().split('.').next().unwrap_or_default();
     ui.line(&format!("the zone stays; irp forget {host}   removes certificates and secrets"));
     if left.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    Err(Failure::new(Kind::Cloud, format!("still in use: {}", left.join(", "))).hint(format!(
-        "end the machine of {host} that uses it (aws ec2 terminate-instances), then type this again"
-    )))
+    Err(Failure::new(Kind::Cloud, format!("still in use: {}", left.join(", ")))
+        .hint(format!("irp down {host}   ends the machine that uses it; then type this again")))
 }

@@ -8,7 +8,7 @@ use std::{
 
 use irp_launch::{
     settings::{EdgeBinary, Key, Layers, SettingError, Settings, Source},
-    values::{KmsKey, Label, SecretReference, ValueError, ZoneName},
+    values::{CertStore, KmsKey, Label, SecretReference, ValueError, ZoneName},
 };
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -144,6 +144,34 @@ pub(crate) fn zone(
 ) -> Result<ZoneName, Failure> {
     let key = Key::HostedZoneDomain;
     read(&layers(flags, environment, ui)?, key)?.ok_or_else(|| explain(&[SettingError::Missing { key }]))
+}
+
+/// Where certificates are kept, and the key for them.
+///
+/// # Errors
+///
+/// As [`settings`], for these two.
+pub(crate) fn cert_store(
+    flags: &launch::Settings,
+    environment: &Environment,
+    ui: &Ui,
+) -> Result<(CertStore, Option<KmsKey>), Failure> {
+    let layers = layers(flags, environment, ui)?;
+    let store = read(&layers, Key::CertStore)?.unwrap_or(CertStore::Ssm);
+    Ok((store, read(&layers, Key::KmsKey)?))
+}
+
+/// The zone in which names are made, where it need not be set.
+///
+/// # Errors
+///
+/// When it is set and wrong.
+pub(crate) fn zone_if_set(
+    flags: &launch::Settings,
+    environment: &Environment,
+    ui: &Ui,
+) -> Result<Option<ZoneName>, Failure> {
+    read(&layers(flags, environment, ui)?, Key::HostedZoneDomain)
 }
 
 fn read<T: FromStr<Err = ValueError>>(layers: &Layers, key: Key) -> Result<Option<T>, Failure> {

@@ -8,7 +8,7 @@ mod record;
 mod s3_store;
 mod secrets;
 mod ssm_store;
-mod zone;
+pub(crate) mod zone;
 
 #[cfg(test)]
 #[path = "../../../irp-edge/tests/certs/contract.rs"]
@@ -27,7 +27,7 @@ use irp_edge::{
     enrolment::Enrolment,
     notices::Notices,
 };
-use irp_launch::values::CertStore;
+use irp_launch::values::{CertStore, KmsKey};
 use irp_wire::name::{Hostname, NamePattern};
 
 pub(crate) use self::record::RecordKeeper;
@@ -132,13 +132,28 @@ fn mirrored(store: Arc<dyn Store>, folder: &Path) -> Result<Arc<dyn Store>, Fail
 }
 
 fn store(aws: &Aws, settings: &file::Aws, name: &str) -> Result<Option<Arc<dyn Store>>, Failure> {
-    let key = settings.kms_key.as_ref().map(ToString::to_string);
-    Ok(match &settings.cert_store {
+    store_in(aws, &settings.cert_store, settings.kms_key.as_ref(), name)
+}
+
+/// Where the certificates of a name are kept in the account; `None` where they are on the machine's own disk.
+///
+/// # Errors
+///
+/// When the bucket can have no such name.
+pub(crate) fn store_in(
+    aws: &Aws,
+    place: &CertStore,
+    kms_key: Option<&KmsKey>,
+    name: &str,
+) -> Result<Option<Arc<dyn Store>>, Failure> {
+    let key = kms_key.map(ToString::to_string);
+    Ok(match place {
         CertStore::File => None,
         CertStore::Ssm => Some(Arc::new(SsmStore::new(aws.ssm(), name, key))),
         CertStore::S3 { bucket, prefix } => {
             let bucket = bucket.parse().map_err(|error: irp_aws::s3::BucketError| {
-                Failure::new(Kind::Config, "[aws] cert_store is wrong").because(&error)
+                Failure::new(Kind::Config, "the bucket for certificates can have no such name")
+                    .because(&error)
             })?;
             Some(Arc::new(S3Store::new(aws.s3(), bucket, prefix, name, key)))
         }

@@ -19,6 +19,7 @@ use irp_aws::{Imds, imds::ImdsError};
 use irp_edge::{
     notices::Notices,
     power::{Presence, WITHDRAW_WITHIN},
+    troubles::Troubles,
 };
 use irp_wire::name::Hostname;
 use tokio::{
@@ -39,6 +40,9 @@ const CHECK_EVERY: u32 = 60;
 /// The first wait after a failure, at most; it doubles up to the last.
 const FIRST_RETRY: Duration = Duration::from_secs(2);
 const LAST_RETRY: Duration = Duration::from_secs(120);
+
+/// The part of the edge that this is, in its list of troubles.
+const PART: &str = "records";
 
 /// Keeps the records of one edge. Clones are the same keeper.
 #[derive(Clone, Debug)]
@@ -84,15 +88,15 @@ impl RecordKeeper {
         Self { imds, zone, names: names.into(), ttl, state: Arc::default() }
     }
 
-    /// Runs until `stop`; what clients should know goes to `notices`.
-    pub(crate) async fn run(self, notices: Notices, stop: CancellationToken) {
+    /// Runs until `stop`; what clients should know goes to `notices`, what does not work at the moment to `troubles`.
+    pub(crate) async fn run(self, notices: Notices, troubles: Troubles, stop: CancellationToken) {
         tokio::select! {
-            () = self.keep(notices) => {}
+            () = self.keep(notices, troubles) => {}
             () = stop.cancelled() => {}
         }
     }
 
-    async fn keep(&self, notices: Notices) {
+    async fn keep(&self, notices: Notices, troubles: Troubles) {
         let (mut looks, mut retry) = (0_u32, FIRST_RETRY);
         let mut told = Told::default();
         loop {
@@ -105,6 +109,7 @@ impl RecordKeeper {
             }
             match self.look(looks.is_multiple_of(CHECK_EVERY)).await {
                 Ok(()) => {
+                    troubles.clear(PART);
                     retry = FIRST_RETRY;
                     looks = looks.wrapping_add(1);
                     sleep(LOOK_EVERY).await;
@@ -113,6 +118,8 @@ impl RecordKeeper {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
                     let pause = jittered(retry);
                     tracing::warn!(%error, cause, ?pause, "the records cannot be kept, trying again");
+                    let why = cause.as_deref().unwrap_or("no cause is known");
+                    troubles.set(PART, format!("{}, retrying: {why}", error.in_short()));
                     sleep(pause).await;
                     retry = (retry * 2).min(LAST_RETRY);
                 }
@@ -255,6 +262,17 @@ fn jittered(longest: Duration) -> Duration {
 #[derive(Default)]
 struct Told {
     rebalance: bool,
+}
+
+impl RecordError {
+    /// What does not work, for a person at the other end of the world.
+    fn in_short(&self) -> &'static str {
+        match self {
+            Self::Metadata(_) => "the machine's metadata are not answered",
+            Self::Zone(ZoneError::Call(error)) if error.kind() == irp_aws::Kind::Network => "AWS unreachable",
+            Self::Zone(_) => "the record cannot be kept",
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

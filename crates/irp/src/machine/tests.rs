@@ -8,7 +8,7 @@ use irp_edge::certs::{
     AcmeConfig, Certificates, Challenge, Dns, FileStore, Keeper, Names, Source, Status, Store, SystemClock,
     solve::DnsError, store::When,
 };
-use irp_edge::{notices::Notices, power::Presence as _};
+use irp_edge::{notices::Notices, power::Presence as _, troubles::Troubles};
 use irp_testkit::{
     acme::{Pebble, PebbleOptions},
     dns::Responder,
@@ -122,7 +122,7 @@ async fn records_follow_the_address_and_go_with_the_machine_only_if_they_are_our
     let notices = Notices::default();
     let mut reader = notices.reader();
     let tasks = Tasks::new();
-    tasks.spawn(first.clone().run(notices, tasks.token().clone()));
+    tasks.spawn(first.clone().run(notices, Troubles::default(), tasks.token().clone()));
     let value = async |name: &str, kind: &str| {
         let set = route53.record_set(&zone, name, kind).await.unwrap();
         set.map(|set| (set.ttl, set.values.join(" ")))
@@ -159,7 +159,7 @@ async fn records_follow_the_address_and_go_with_the_machine_only_if_they_are_our
     let notices = Notices::default();
     let mut reader = notices.reader();
     let tasks = Tasks::new();
-    tasks.spawn(second.run(notices, tasks.token().clone()));
+    tasks.spawn(second.run(notices, Troubles::default(), tasks.token().clone()));
     becomes("bob.example.com", "A", "203.0.113.99").await;
     emulated.announce_spot_end("2026-11-22T20:00:00Z");
     let told = async { while !reader.next().await.contains("2026-11-22T20:00:00Z") {} };

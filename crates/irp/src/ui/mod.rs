@@ -10,6 +10,7 @@
 mod escape;
 mod rate;
 mod step;
+mod table;
 mod traffic;
 
 use std::{
@@ -259,6 +260,43 @@ impl Ui {
         for mend in &check.mend {
             self.out(&format!("      {DIM}→{DIM:#} {}", escape(mend, MESSAGE_MOST)));
         }
+    }
+
+    /// A table on stdout, for people: programs get an event for each row instead.
+    pub(crate) fn table(&self, heads: &[&str], rows: &[Vec<String>]) {
+        if self.wanted.json {
+            return;
+        }
+        for (number, line) in table::lines(heads, rows).into_iter().enumerate() {
+            if number == 0 {
+                self.out(&format!("  {DIM}{line}{DIM:#}"))
+            } else {
+                self.out(&format!("  {line}"))
+            }
+        }
+    }
+
+    /// A thing with its name, one of the lines that make up the result: on stdout, for people.
+    pub(crate) fn fact(&self, name: &str, text: &str) {
+        if !self.wanted.json {
+            self.out(&format!("  {DIM}{name:<11}{DIM:#} {}", escape(text, MESSAGE_MOST)));
+        }
+    }
+
+    /// Asks a question that is answered by yes or no; no where it is anything else. `None` where nobody can be asked.
+    pub(crate) fn ask(&self, question: &str) -> Option<bool> {
+        if self.wanted.json || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return None;
+        }
+        let mut answer = String::new();
+        self.moving.suspend(|| {
+            let mut err = AutoStream::new(io::stderr().lock(), self.err_colour);
+            let _ = write!(err, "  {BOLD}{}{BOLD:#} [y/N] ", escape(question, MESSAGE_MOST));
+            let _ = err.flush();
+            // Nothing that can be read is no.
+            let _ = io::stdin().read_line(&mut answer);
+        });
+        Some(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
     }
 
     /// Asks for a secret on the terminal, without showing it; `None` where nobody can be asked.

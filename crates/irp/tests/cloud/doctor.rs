@@ -1,8 +1,13 @@
 //! `irp doctor`: broken set-ups, each explained with what mends it, and one in which nothing is wrong.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
-use irp_testkit::dns::Responder;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use irp_testkit::{detour::Detour, dns::Responder, scripted::Reply};
 use serde_json::{Value, json};
 
 use crate::stage::{Stage, out};
@@ -72,11 +77,22 @@ impl World {
     }
 
     async fn doctor(&self, more: &'static [&'static str]) -> Report {
+        self.doctor_at(self.stage.moto().url(), more).await
+    }
+
+    /// With AWS that answers some calls otherwise than moto does.
+    async fn doctor_with(&self, replies: Vec<(&'static str, Reply)>) -> Report {
+        let detour = Detour::start(self.stage.moto().address()).await.unwrap();
+        replies.into_iter().for_each(|(mark, reply)| detour.always(mark, reply));
+        self.doctor_at(detour.url(), &[]).await
+    }
+
+    async fn doctor_at(&self, url: String, more: &'static [&'static str]) -> Report {
         let resolver: SocketAddr = self.dns.address();
         self.on_the_side(move |stage| {
             let resolver = resolver.to_string();
             let arguments = [&["--json", "doctor", "--resolver", &resolver], more].concat();
-            let output = stage.irp(&arguments).output().unwrap();
+            let output = stage.irp_at(&url, &arguments).output().unwrap();
             let events = out(&output);
             let events = events.lines().map(|line| serde_json::from_str(line).unwrap());
             let checks = events.filter(|event: &Value| event["event"] == "check").collect();
@@ -130,6 +146,7 @@ async fn where_nothing_is_wrong_nothing_is_told_to_be() {
         "caa",
         "role",
         "policy",
+        "certificate",
         "network",
         "group",
         "image",
@@ -221,4 +238,150 @@ async fn settings_that_are_wrong_do_not_hide_the_rest() {
     report.is_wrong("settings", &["has a scheme in it"]);
     report.is_right("credentials");
     assert_eq!(report.code, Some(3));
+}
+
+#[tokio::test]
+async fn an_organisation_that_denies_is_told_from_a_policy_that_lacks_something() {
+    let world = World::new().await;
+    world.prepare().await;
+    let message = "You are not authorized to perform this operation. User: arn:aws:iam::123456789012:user/alice is not \
+                   authorized to perform: ec2:RunInstances with an explicit deny in a service control policy";
+    let refusal = format!(
+        "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>{message}</Message></Error></Errors>\
+         <RequestID>59dbff89</RequestID></Response>"
+    );
+    let launch = ("Action=RunInstances", Reply::new(403, refusal).with("content-type", "text/xml"));
+    let result = "<member><EvalActionName>route53:ChangeResourceRecordSets</EvalActionName><EvalDecision>implicitDeny\
+                  </EvalDecision><OrganizationsDecisionDetail><AllowedByOrganizations>false</AllowedByOrganizations>\
+                  </OrganizationsDecisionDetail></member>";
+    let simulation = format!(
+        "<SimulatePrincipalPolicyResponse><SimulatePrincipalPolicyResult><IsTruncated>false</IsTruncated>\
+         <EvaluationResults>{result}</EvaluationResults></SimulatePrincipalPolicyResult></SimulatePrincipalPolicyResponse>"
+    );
+    let role = ("Action=SimulatePrincipalPolicy", Reply::xml(simulation));
+    let report = world.doctor_with(vec![launch, role]).await;
+    report.is_wrong(
+        "launch",
+        &["your organisation forbids ec2:RunInstances", "those who run the AWS organisation"],
+    );
+    report.is_wrong("policy", &["your organisation forbids route53:ChangeResourceRecordSets"]);
+    report.is_right("zone");
+}
+
+#[tokio::test]
+async fn a_quota_that_is_used_up_is_explained() {
+    let world = World::new().await;
+    world.prepare().await;
+    let quota = |value: f64| {
+        let body =
+            json!({ "Quota": { "QuotaName": "Running On-Demand Standard instances", "Value": value } });
+        vec![("GetServiceQuota", Reply::json(200, body.to_string()))]
+    };
+    world.doctor_with(quota(2.0)).await.is_right("quota");
+    world.doctor_with(quota(0.0)).await.is_wrong("quota", &["0 vCPUs", "a t4g.nano has 2", "L-1216C47A"]);
+    // Something else of the account takes the room.
+    world
+        .on_the_side(|stage| {
+            let run = ["ec2", "run-instances", "--image-id", "ami-12345678", "--instance-type", "t3.micro"];
+            stage.aws(&run);
+        })
+        .await;
+    world.doctor_with(quota(2.0)).await.is_wrong("quota", &["2 in use", "irp ls"]);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_wrong_is_explained() {
+    let world = World::new().await;
+    world.prepare().await;
+    let date = |ago: u64| httpdate(SystemTime::now() - Duration::from_secs(ago));
+    let caller = "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::123456789012:user/alice</Arn>\
+                  <UserId>AIDA1</UserId><Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>";
+    let taken = Reply::xml(caller).with("date", &date(200));
+    let report = world.doctor_with(vec![("Action=GetCallerIdentity", taken)]).await;
+    report.is_wrong("clock", &["s ahead of that of AWS", "timedatectl"]);
+    report.is_right("credentials");
+    let refusal = "<ErrorResponse><Error><Code>RequestTimeTooSkewed</Code><Message>The difference is too large</Message>\
+                   </Error></ErrorResponse>";
+    let refused = Reply::new(403, refusal).with("content-type", "text/xml").with("date", &date(4000));
+    let report = world.doctor_with(vec![("Action=GetCallerIdentity", refused)]).await;
+    report.is_wrong("clock", &["the clock of this machine is 4", "s ahead", "timedatectl"]);
+}
+
+/// As HTTP writes a moment; the AWS CLI is no help here.
+fn httpdate(at: SystemTime) -> String {
+    use time::{OffsetDateTime, format_description::well_known::Rfc2822};
+    OffsetDateTime::from(at).format(&Rfc2822).unwrap().replace("+0000", "GMT")
+}
+
+#[tokio::test]
+async fn a_session_of_sso_that_has_expired_is_explained() {
+    let world = World::new().await;
+    let report = world
+        .on_the_side(|stage| {
+            let config = "[profile work]\nsso_session = corp\nsso_account_id = 123456789012\nsso_role_name = dev\n\
+                          region = eu-central-1\n[sso-session corp]\nsso_start_url = https://corp.awsapps.com/start\n\
+                          sso_region = eu-central-1\nsso_registration_scopes = sso:account:access\n";
+            let config = stage.write("aws-config", config);
+            let cache = stage.home().join(".aws/sso/cache");
+            std::fs::create_dir_all(&cache).unwrap();
+            let token = json!({ "startUrl": "https://corp.awsapps.com/start", "region": "eu-central-1",
+                "accessToken": "token", "expiresAt": "2020-01-01T00:00:00Z" });
+            // The SHA-1 of the session's name.
+            std::fs::write(cache.join("ee0bfd2552fbd840c02cc48b6e823320543c450f.json"), token.to_string()).unwrap();
+            let url = stage.moto().url();
+            let mut command = stage.irp_at(&url, &["--json", "doctor", "--profile", "work"]);
+            command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").env("AWS_CONFIG_FILE", config);
+            let output = command.output().unwrap();
+            let events = out(&output);
+            let events = events.lines().map(|line| serde_json::from_str(line).unwrap());
+            let checks = events.filter(|event: &Value| event["event"] == "check").collect();
+            Report { checks, code: output.status.code() }
+        })
+        .await;
+    report.is_wrong("credentials", &["the AWS session has expired", "aws sso login --profile work"]);
+    assert_eq!(report.code, Some(4));
+}
+
+#[tokio::test]
+async fn orders_that_are_left_this_week_are_counted() {
+    let world = World::new().await;
+    world.prepare().await;
+    let report = world.doctor(&[]).await;
+    assert!(
+        report.of("certificate").1.contains("4 of 4 orders are left this week"),
+        "{}",
+        report.of("certificate").1
+    );
+    world
+        .on_the_side(|stage| {
+            // In milliseconds, a minute ago.
+            let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() * 1000 - 60_000;
+            let attempt = |id: u64| json!({ "id": id, "names": [NAME], "at": at, "step": "issued" });
+            let history = json!({ "attempts": (1..=4).map(attempt).collect::<Vec<_>>() }).to_string();
+            let head =
+                json!({ "is": "whole", "id": "1", "data": BASE64_STANDARD.encode(history) }).to_string();
+            // What irp's edge calls it: the beginning of the SHA-256 of the directory's URL.
+            let name = format!("/irp/cert/{NAME}/attempts-5e76d31517ecd664/g0000000001");
+            stage.aws(&["ssm", "put-parameter", "--name", &name, "--type", "SecureString", "--value", &head]);
+        })
+        .await;
+    let report = world.doctor(&[]).await;
+    report.is_wrong("certificate", &["none can be ordered now", "0 of 4", "wait until", "another HOST_NAME"]);
+}
+
+#[tokio::test]
+async fn a_plugin_that_is_too_old_is_explained() {
+    let world = World::new().await;
+    let checks = world
+        .on_the_side(|stage| {
+            use std::os::unix::fs::PermissionsExt as _;
+            let plugin = stage.write("session-manager-plugin", "#!/bin/sh\necho 1.2.463.0\n");
+            std::fs::set_permissions(&plugin, std::fs::Permissions::from_mode(0o755)).unwrap();
+            let mut command = stage.irp(&["--json", "doctor"]);
+            let output = command.env("PATH", stage.home()).output().unwrap();
+            out(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        })
+        .await;
+    let report = Report { checks, code: Some(3) };
+    report.is_wrong("plugin", &["1.2.463.0 is too old", "1.2.764.0"]);
 }

@@ -3,7 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod doctor;
+mod edge_report;
 mod explain;
+mod gate;
+mod gc;
+mod machines;
 mod secret;
 mod setup;
 mod stage;

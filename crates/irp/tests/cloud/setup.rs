@@ -1,8 +1,9 @@
 //! `irp setup`: what it makes, seen from outside; that it does no harm when it is run again; what it prints; its end.
 
+use irp_testkit::{detour::Detour, scripted::Reply};
 use serde_json::{Value, json};
 
-use crate::stage::Stage;
+use crate::stage::{Stage, err};
 
 const ENV: &str = "HOSTED_ZONE_DOMAIN=proxy.example.com\n";
 const NAME: &str = "alice.proxy.example.com";
@@ -156,7 +157,7 @@ fn an_own_rule_of_the_company_stays() {
     let output = stage.irp(&["setup", "--permissions-boundary", boundary, "--no-color"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "no such flag");
     let output = stage.irp(&["setup", "--permissions-boundary", boundary]).output().unwrap();
-    let text = crate::stage::err(&output);
+    let text = err(&output);
     assert!(output.status.success() && output.stdout.is_empty(), "{text}");
     assert!(text.contains("CAA records of somebody else"), "{text}");
     assert!(text.contains("is told for") && text.contains("SOA"), "{text}");
@@ -169,7 +170,7 @@ fn an_own_rule_of_the_company_stays() {
 fn without_a_role_the_consequences_are_told() {
     let (stage, zone) = stage();
     let output = stage.irp(&["setup", "--no-role"]).output().unwrap();
-    let text = crate::stage::err(&output);
+    let text = err(&output);
     assert!(output.status.success(), "{text}");
     assert!(text.contains("certificates are not kept between launches"), "{text}");
     assert_eq!(stage.aws(&["iam", "list-roles"])["Roles"], json!([]));
@@ -183,7 +184,7 @@ fn a_zone_is_made_and_its_name_servers_are_told() {
     let text = stage.fails(4, &["setup"]);
     assert!(text.contains("no Route 53 zone named proxy.example.com"), "{text}");
     let output = stage.irp(&["setup", "--create-zone"]).output().unwrap();
-    let text = crate::stage::err(&output);
+    let text = err(&output);
     assert!(output.status.success(), "{text}");
     let zones = stage.aws(&["route53", "list-hosted-zones"]);
     let zones = zones["HostedZones"].as_array().unwrap();
@@ -248,4 +249,32 @@ fn what_was_made_is_removed_and_what_others_use_stays() {
     assert_eq!(stage.aws(&["iam", "list-roles"])["Roles"], json!([]));
     assert_eq!(stage.aws(&["s3api", "list-buckets"])["Buckets"], json!([]));
     assert_eq!(caa(&stage, &zone), Value::Null);
+}
+
+/// Who takes everything away has perhaps removed the network already, and may not look for images.
+#[tokio::test]
+async fn what_was_made_is_removed_without_asking_for_network_or_image() {
+    let stage = tokio::task::spawn_blocking(|| {
+        let (stage, _) = stage();
+        stage.run(&["setup"]);
+        stage
+    });
+    let stage = stage.await.unwrap();
+    let denied = || {
+        let refusal = "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>no</Message></Error></Errors>\
+                       </Response>";
+        Reply::new(403, refusal).with("content-type", "text/xml")
+    };
+    let replies = ["Action=DescribeVpcs", "Action=DescribeImages", "AmazonSSM.GetParameter"];
+    let detour = Detour::start(stage.moto().address()).await.unwrap();
+    replies.into_iter().for_each(|mark| detour.always(mark, denied()));
+    let url = detour.url();
+    let checked = tokio::task::spawn_blocking(move || {
+        let output = stage.irp_at(&url, &["setup", "--delete"]).output().unwrap();
+        assert!(output.status.success(), "{}", err(&output));
+        let groups = stage.aws(&["ec2", "describe-security-groups"]).to_string();
+        assert!(!groups.contains("irp-edge"), "{groups}");
+        assert_eq!(stage.aws(&["iam", "list-roles"])["Roles"], json!([]));
+    });
+    checked.await.unwrap();
 }

@@ -19,7 +19,7 @@ use irp_wire::{
 use tokio::{
     net::TcpStream,
     sync::{Semaphore, mpsc, watch},
-    time,
+    time::{self, Instant},
 };
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +36,7 @@ use crate::{
     keys::Keys,
     notices::Notices,
     registry::Registry,
+    troubles::Troubles,
 };
 
 /// How many connections may be in their hello; further ones are closed at once, and clients try again.
@@ -45,7 +46,7 @@ const HELLOS_MAX: usize = 128;
 const BUFFER: usize = 64 * 1024;
 
 /// The program and version that this edge tells its clients.
-const AGENT: &str = concat!("irp/", env!("CARGO_PKG_VERSION"));
+pub(super) const AGENT: &str = concat!("irp/", env!("CARGO_PKG_VERSION"));
 
 /// The door: what decides about tunnel connections, and owns those that it lets in.
 #[derive(Debug)]
@@ -62,6 +63,10 @@ pub struct Door {
     pub enrolment: Option<Enrolment>,
     /// What every session is told.
     pub notices: Notices,
+    /// What does not work at the moment.
+    pub troubles: Troubles,
+    /// When the edge began to run.
+    pub started: Instant,
     /// The idle time, for the welcome.
     pub idle_after: IdleAfter,
     /// The port that visitors use, for the URLs in the welcome.
@@ -118,6 +123,7 @@ impl Door {
             Opened::Control(applicant) => self.admit(guest, applicant).await,
             Opened::Errand(applicant) => self.admit_errand(guest, applicant).await,
             Opened::Lane(applicant) => self.admit_lane(guest, applicant).await,
+            Opened::Look(applicant) => self.show(guest, &applicant).await,
         };
         if let Err(error) = result {
             tracing::info!(%peer, %error, "a tunnel connection ended before it was of use");
@@ -333,7 +339,7 @@ impl Door {
 }
 
 /// Bounds the writing of a verdict to a peer that does not read.
-async fn within(verdict: impl Future<Output = Result<(), HelloError>>) -> Result<(), HelloError> {
+pub(super) async fn within(verdict: impl Future<Output = Result<(), HelloError>>) -> Result<(), HelloError> {
     let late = |_| HelloError::Io(std::io::ErrorKind::TimedOut.into());
     time::timeout(HELLO_TIMEOUT, verdict).await.map_err(late)?
 }

@@ -12,6 +12,7 @@ mod asking;
 mod control;
 mod errand;
 mod lanes;
+mod look;
 mod session;
 mod upgrade;
 

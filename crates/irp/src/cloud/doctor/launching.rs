@@ -16,7 +16,13 @@ use crate::cloud::{account::explain, setup::look};
 const REACHED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The smallest machines have two.
-const VCPUS_NEEDED: f64 = 2.0;
+const VCPUS_NEEDED: u32 = 2;
+
+/// Those whose names begin alike, and which have quotas of their own.
+const OTHERS: [&str; 4] = ["inf", "mac", "trn", "hpc"];
+
+/// What the names of machines begin with that count against the quota (EC2 User Guide, "On-Demand Instance quotas").
+const STANDARD_FAMILIES: &[char] = &['a', 'c', 'd', 'h', 'i', 'm', 'r', 't', 'z'];
 
 /// The network that machines would be in, and whether visitors find a way into it.
 pub(super) async fn network(subject: &Subject<'_>) -> (Check, Option<String>) {
@@ -152,23 +158,58 @@ pub(super) async fn trial(subject: &Subject<'_>, image: &str, zone_id: &str) -> 
     }
 }
 
-/// Whether the account may have a machine at all; new ones may not.
+/// Whether the account may have one more machine: what it may have is compared with what runs.
 pub(super) async fn quota(subject: &Subject<'_>) -> Check {
     const CHECK: &str = "quota";
-    match subject.account.aws.quotas().get(STANDARD_VCPUS).await {
-        Ok(quota) if quota.value < VCPUS_NEEDED => {
-            let text = format!(
-                "the account may have {} vCPUs in machines of this kind, and the smallest has 2",
-                quota.value
-            );
-            let (service, code) = STANDARD_VCPUS;
-            Check::bad(CHECK, text).mend(format!(
-                "aws service-quotas request-service-quota-increase --service-code {service} --quota-code {code} --desired-value 8"
-            ))
+    let quota = match subject.account.aws.quotas().get(STANDARD_VCPUS).await {
+        Ok(quota) => quota.value,
+        Err(error) => return Check::unseen(CHECK, &error),
+    };
+    let kind = subject.settings.instance_type.as_ref().map_or(price::DEFAULT_TYPE, |it| it.value.as_str());
+    let (in_use, needed) = match vcpus(subject, kind).await {
+        Ok(counted) => counted,
+        Err(error) => {
+            tracing::debug!(%error, "what runs is not seen");
+            (0, VCPUS_NEEDED)
         }
-        Ok(quota) => Check::good(CHECK, format!("{} vCPUs in machines of this kind", quota.value)),
-        Err(error) => Check::unseen(CHECK, &error),
+    };
+    spare(quota, in_use, needed, kind)
+}
+
+fn spare(quota: f64, in_use: u32, needed: u32, kind: &str) -> Check {
+    const CHECK: &str = "quota";
+    let told = format!("{quota} vCPUs in machines of this kind, {in_use} in use");
+    if f64::from(in_use + needed) <= quota {
+        return Check::good(CHECK, told);
     }
+    let (service, code) = STANDARD_VCPUS;
+    Check::bad(CHECK, format!("the account may have {told}, and a {kind} has {needed}"))
+        .mend(format!(
+            "aws service-quotas request-service-quota-increase --service-code {service} --quota-code {code} --desired-value {}",
+            in_use + 8
+        ))
+        .mend("or end a machine that you do not need: irp ls shows those of irp")
+}
+
+/// The vCPUs of what runs and counts against the quota, and those of one more machine.
+async fn vcpus(subject: &Subject<'_>, kind: &str) -> Result<(u32, u32), irp_aws::Error> {
+    let ec2 = subject.account.aws.ec2();
+    let running = Filter::new("instance-state-name", ["pending", "running"]);
+    let machines = ec2.instances_where(&[running]).await?;
+    let counted: Vec<&str> = machines
+        .iter()
+        .filter(|machine| !machine.spot)
+        .map(|machine| machine.instance_type.as_str())
+        .filter(|name| {
+            name.starts_with(STANDARD_FAMILIES) && !OTHERS.iter().any(|other| name.starts_with(other))
+        })
+        .collect();
+    let mut names: Vec<&str> = counted.iter().copied().chain([kind]).collect();
+    names.sort_unstable();
+    names.dedup();
+    let types = ec2.instance_types(&names).await?;
+    let of = |name: &str| types.iter().find(|it| it.name == name).map_or(VCPUS_NEEDED, |it| it.vcpus);
+    Ok((counted.into_iter().map(of).sum(), of(kind)))
 }
 
 /// The machines of this name that run: does their group let visitors in, and is their port reached from here.
@@ -213,4 +254,21 @@ async fn reached(check: &'static str, id: &str, address: IpAddr) -> Check {
     Check::bad(check, format!("{id} does not answer at {address}, port {PORT}: {why}"))
         .mend("is it still starting? aws ec2 get-console-output --latest --instance-id … tells")
         .mend("a firewall between here and there may close the port: try another network")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_counts_together_with_what_runs() {
+        assert_eq!(spare(5.0, 2, 2, "t4g.nano").ok, Some(true));
+        let used = spare(5.0, 4, 2, "t4g.nano");
+        assert!(
+            used.ok == Some(false) && used.text.contains("5 vCPUs") && used.text.contains("4 in use"),
+            "{used:?}"
+        );
+        assert!(used.mend[0].ends_with("--desired-value 12"), "{used:?}");
+        assert_eq!(spare(0.0, 0, 2, "t4g.nano").ok, Some(false), "a new account");
+    }
 }

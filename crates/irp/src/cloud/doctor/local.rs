@@ -13,6 +13,9 @@ const PLUGIN: &str = "session-manager-plugin";
 /// Older ones do not sign their connection, and are turned away.
 const PLUGIN_OLDEST: [u32; 3] = [1, 2, 764];
 
+/// A clock that is kept by anybody is not off by more seconds than that; the answer takes some itself.
+const CLOCK_OFF_S: u64 = 60;
+
 /// How long it may take to tell its version.
 const TOLD_WITHIN: Duration = Duration::from_secs(10);
 
@@ -20,6 +23,21 @@ const TOLD_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) fn settings(settings: &Settings) -> Vec<Check> {
     let shown = settings.shown().into_iter();
     shown.map(|(key, text, source)| Check::good("setting", format!("{key}={text}  ({source})"))).collect()
+}
+
+/// How far the clock here is from that of AWS, which takes no signature that is more than five minutes off.
+pub(crate) fn clock(ahead_s: Option<i64>) -> Check {
+    const CHECK: &str = "clock";
+    let Some(ahead) = ahead_s else {
+        return Check::good(CHECK, "within five minutes of that of AWS, which took our signature");
+    };
+    let off = ahead.unsigned_abs();
+    if off <= CLOCK_OFF_S {
+        return Check::good(CHECK, format!("within {} s of that of AWS", off.max(1)));
+    }
+    let direction = if ahead > 0 { "ahead of" } else { "behind" };
+    Check::bad(CHECK, format!("{off} s {direction} that of AWS; with more than 300 s nothing works"))
+        .mend("set it right: timedatectl set-ntp true, or the settings of your system")
 }
 
 /// The plugin, and whether it is new enough.
@@ -59,6 +77,14 @@ fn judge(version: &str) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_nobody_keeps_is_told_before_it_is_refused() {
+        assert_eq!(clock(None).ok, Some(true));
+        assert_eq!(clock(Some(-3)).text, "within 3 s of that of AWS");
+        let wrong = clock(Some(-200));
+        assert!(wrong.ok == Some(false) && wrong.text.starts_with("200 s behind"), "{wrong:?}");
+    }
 
     #[test]
     fn an_old_plugin_is_told() {

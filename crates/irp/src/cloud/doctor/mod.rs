@@ -3,6 +3,7 @@
 //! Each check is a function that gives a [`Check`]: what was looked at, whether it is right, and what mends it. A check
 //! that cannot be made (a call is not allowed, a peer does not answer) says so and is no failure by itself.
 
+mod certificate;
 mod launching;
 mod local;
 mod naming;
@@ -16,7 +17,7 @@ use serde::Serialize;
 use super::{account::Account, zone::Zone};
 use crate::error::Failure;
 
-pub(crate) use self::local::{plugin, settings};
+pub(crate) use self::local::{clock, plugin, settings};
 
 /// What was found out.
 #[derive(Clone, Debug, Serialize)]
@@ -102,6 +103,7 @@ pub(crate) async fn examine(subject: &Subject<'_>, mut tell: impl FnMut(Check)) 
             tell(check);
         }
     }
+    tell(certificate::budget(subject).await);
     let network = launching::network(subject).await;
     let vpc_id = network.1;
     tell(network.0);

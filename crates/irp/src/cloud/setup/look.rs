@@ -7,6 +7,7 @@ use irp_aws::{
     s3::BucketSettings,
 };
 use irp_launch::{policy::POLICY_NAME, setup::Blueprint, tags};
+use irp_wire::name::Hostname;
 use serde_json::Value;
 
 use crate::{
@@ -20,6 +21,7 @@ pub(crate) struct Found {
     pub(crate) role: Option<FoundRole>,
     /// The roles in the instance profile.
     pub(crate) profile: Option<Vec<String>>,
+    /// In the network that was named.
     pub(crate) group: Option<SecurityGroup>,
     pub(crate) bucket: Option<BucketSettings>,
     pub(crate) template: Option<FoundTemplate>,
@@ -47,25 +49,58 @@ pub(crate) struct FoundTemplate {
     pub(crate) description: Option<String>,
 }
 
-/// Looks for everything that the blueprint names.
+/// By which names things are looked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Sought {
+    /// The public name.
+    pub(crate) name: Hostname,
+    /// The id of its zone.
+    pub(crate) zone_id: String,
+    /// Role and instance profile, where the name has them.
+    pub(crate) role: Option<String>,
+    /// The launch template.
+    pub(crate) template: String,
+    /// The bucket.
+    pub(crate) bucket: String,
+    /// The network of the group; `None` where groups are looked for otherwise.
+    pub(crate) vpc_id: Option<String>,
+}
+
+impl Sought {
+    /// Everything that the blueprint names.
+    pub(crate) fn of(blueprint: &Blueprint) -> Self {
+        Self {
+            name: blueprint.name.clone(),
+            zone_id: blueprint.zone_id.clone(),
+            role: blueprint.role.as_ref().map(|role| role.name.clone()),
+            template: blueprint.template.name.clone(),
+            bucket: blueprint.bucket.name.clone(),
+            vpc_id: Some(blueprint.group.vpc_id.clone()),
+        }
+    }
+}
+
+/// Looks for everything that is sought.
 ///
 /// # Errors
 ///
 /// When AWS refuses or is not reached; something of it being absent is no error.
-pub(crate) async fn look(account: &Account, blueprint: &Blueprint) -> Result<Found, Failure> {
+pub(crate) async fn look(account: &Account, sought: &Sought) -> Result<Found, Failure> {
     let aws = &account.aws;
     let failed = |error: Error| explain(&error);
     let mut found = Found::default();
-    if let Some(role) = &blueprint.role {
-        let profile = aws.iam().instance_profile(&role.name).await.map_err(failed)?;
+    if let Some(role) = &sought.role {
+        let profile = aws.iam().instance_profile(role).await.map_err(failed)?;
         found.profile = profile.map(|profile| profile.roles.into_iter().map(|role| role.name).collect());
-        found.role = role_named(account, &role.name).await?;
+        found.role = role_named(account, role).await?;
     }
-    found.group = group(account, &blueprint.group.vpc_id).await?;
-    found.bucket = bucket(account, &blueprint.bucket.name).await?;
-    found.template = template(account, &blueprint.template.name).await?;
-    let name = blueprint.name.as_str();
-    found.caa = aws.route53().record_set(&blueprint.zone_id, name, "CAA").await.map_err(failed)?;
+    if let Some(vpc_id) = &sought.vpc_id {
+        found.group = group(account, vpc_id).await?;
+    }
+    found.bucket = bucket(account, &sought.bucket).await?;
+    found.template = template(account, &sought.template).await?;
+    let name = sought.name.as_str();
+    found.caa = aws.route53().record_set(&sought.zone_id, name, "CAA").await.map_err(failed)?;
     Ok(found)
 }
 
@@ -96,6 +131,16 @@ pub(crate) async fn group(account: &Account, vpc_id: &str) -> Result<Option<Secu
     let filters = [Filter::new("vpc-id", [vpc_id]), Filter::new("group-name", [tags::GROUP_NAME])];
     let groups = account.aws.ec2().security_groups(&filters).await.map_err(|error| explain(&error))?;
     Ok(groups.into_iter().next())
+}
+
+/// irp's security groups in all networks of the region.
+///
+/// # Errors
+///
+/// When AWS refuses or is not reached.
+pub(crate) async fn groups(account: &Account) -> Result<Vec<SecurityGroup>, Failure> {
+    let tagged = Filter::new(format!("tag:{}", tags::GROUP), [tags::GROUP_NAME]);
+    account.aws.ec2().security_groups(&[tagged]).await.map_err(|error| explain(&error))
 }
 
 /// The settings of the bucket; `None` when there is none.

@@ -11,7 +11,7 @@ pub(crate) mod remove;
 
 use irp_aws::ec2::{Filter, Vpc};
 use irp_launch::{
-    policy::{Edge, Place},
+    policy::{Edge, Place, RoleNameError},
     price,
     settings::Settings,
     setup::{Blueprint, Bucket, Group, Role, Tags, Template},
@@ -19,6 +19,7 @@ use irp_launch::{
     values::{Arch, Image},
 };
 
+use self::look::Sought;
 use super::{
     account::{Account, explain},
     zone::Zone,
@@ -43,6 +44,33 @@ pub(crate) fn place(account: &Account, zone: &Zone) -> Place {
     }
 }
 
+/// By which names what was set up is found again, in whatever network and from whatever image it was made.
+///
+/// # Errors
+///
+/// When no role can have such a name.
+pub(crate) fn sought(
+    account: &Account,
+    zone: &Zone,
+    settings: &Settings,
+    wishes: &Wishes,
+) -> Result<Sought, Failure> {
+    Ok(Sought {
+        name: settings.name.clone(),
+        zone_id: zone.id.clone(),
+        role: if wishes.no_role { None } else { Some(Edge::of(settings).role_name().map_err(too_long)?) },
+        template: wishes.launch_template.clone(),
+        bucket: tags::bucket(&account.id, account.aws.region()),
+        vpc_id: None,
+    })
+}
+
+fn too_long(error: RoleNameError) -> Failure {
+    Failure::new(Kind::Config, "no role can be named after this host")
+        .because(&error)
+        .hint("choose a shorter --host-name, or type --no-role")
+}
+
 /// What is wanted.
 ///
 /// # Errors
@@ -60,11 +88,6 @@ pub(crate) async fn blueprint(
         None
     } else {
         let role = Role::of(&edge, &place, wishes.permissions_boundary.clone());
-        let too_long = |error| {
-            Failure::new(Kind::Config, "no role can be named after this host")
-                .because(&error)
-                .hint("choose a shorter --host-name, or type --no-role")
-        };
         Some(role.map_err(too_long)?)
     };
     let kms_key = settings.kms_key.as_ref().map(|key| key.value.to_string());

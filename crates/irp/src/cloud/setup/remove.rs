@@ -1,13 +1,9 @@
 //! Taking away what a setup made for one name, and what nobody else needs any more.
 
 use irp_aws::{Kind as Refusal, ec2::Filter, route53::Change, s3::Bucket};
-use irp_launch::{
-    policy::POLICY_NAME,
-    setup::{Blueprint, CAA},
-    tags,
-};
+use irp_launch::{policy::POLICY_NAME, setup::CAA, tags};
 
-use super::look::Found;
+use super::look::{self, Found, Sought};
 use crate::{
     cloud::account::{Account, explain},
     error::{Failure, Kind},
@@ -31,12 +27,12 @@ pub(crate) struct Leaving {
 /// When AWS refuses or is not reached.
 pub(crate) async fn leaving(
     account: &Account,
-    blueprint: &Blueprint,
+    sought: &Sought,
     found: &Found,
 ) -> Result<Vec<Leaving>, Failure> {
     let mut all = Vec::new();
     let mut add = |label, name: String, stays: Option<String>| all.push(Leaving { label, name, stays });
-    let name = blueprint.name.as_str();
+    let name = sought.name.as_str();
     let is_ours = |is_for: &Option<String>| is_for.as_deref() == Some(name);
     let not_ours = |is_for: &Option<String>| {
         (!is_ours(is_for))
@@ -48,28 +44,28 @@ pub(crate) async fn leaving(
         add("caa", name.to_owned(), (!is_same).then(|| "somebody else wrote it".to_owned()));
     }
     if let Some(template) = &found.template {
-        add("template", blueprint.template.name.clone(), not_ours(&template.is_for));
+        add("template", sought.template.clone(), not_ours(&template.is_for));
     }
-    if let Some(role) = &blueprint.role {
+    if let Some(role) = &sought.role {
         let stays = found.role.as_ref().and_then(|found| not_ours(&found.is_for));
         if found.profile.is_some() {
-            add("profile", role.name.clone(), stays.clone());
+            add("profile", role.clone(), stays.clone());
         }
         if found.role.is_some() {
-            add("role", role.name.clone(), stays);
+            add("role", role.clone(), stays);
         }
     }
     let others = others(account, name).await?;
     let shared = (!others.is_empty()).then(|| format!("{} uses it too", others.join(", ")));
-    if let Some(group) = &found.group {
-        add("group", group.id.clone(), shared.clone());
+    for group in look::groups(account).await? {
+        add("group", group.id, shared.clone());
     }
     if found.bucket.is_some() {
         let stays = match shared {
             Some(shared) => Some(shared),
-            None => kept(account, &blueprint.bucket.name).await?,
+            None => kept(account, &sought.bucket).await?,
         };
-        add("bucket", blueprint.bucket.name.clone(), stays);
+        add("bucket", sought.bucket.clone(), stays);
     }
     Ok(all)
 }
@@ -108,7 +104,7 @@ fn parsed(bucket: &str) -> Result<Bucket, Failure> {
 /// When AWS refuses or is not reached.
 pub(crate) async fn remove(
     account: &Account,
-    blueprint: &Blueprint,
+    sought: &Sought,
     found: &Found,
     leaving: &Leaving,
 ) -> Result<bool, Failure> {
@@ -116,7 +112,7 @@ pub(crate) async fn remove(
     let removed = match leaving.label {
         "caa" => match &found.caa {
             Some(set) => {
-                aws.route53().change(&blueprint.zone_id, &[Change::Delete(set.clone())]).await.map(drop)
+                aws.route53().change(&sought.zone_id, &[Change::Delete(set.clone())]).await.map(drop)
             }
             None => Ok(()),
         },

@@ -1,5 +1,6 @@
 //! `irp edge` with `[aws]`: what it does for its machine, with everything around it but AWS itself.
 
+mod forget;
 mod role;
 mod stage;
 mod up;
