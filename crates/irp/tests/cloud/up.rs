@@ -430,3 +430,28 @@ fn a_launch_template_says_what_is_not_said_here() {
     let text = account.fails(4, &["--host-name", "bob", "--launch-template", "none-such"]);
     assert!(text.contains("none-such"), "{text}");
 }
+
+#[test]
+fn a_machine_with_caddy_is_launched_and_the_way_to_it_is_told() {
+    let account = Account::prepared();
+    let hash = "a".repeat(64);
+    let url = "https://example.com/caddy_linux_arm64.tar.gz";
+    let arguments = ["--json", "up", "3000", "--caddy-dl-url", url, "--caddy-sha256", &hash];
+    let mut up = Running::start(account.stage.irp(&arguments), account.stage.home().join("up.log"));
+    let machine = up.event("machine");
+    let tags = account.machines()[0]["Tags"].to_string();
+    assert!(tags.contains("irp:engine") && tags.contains("caddy"), "{tags}");
+    // What the machine's own script does.
+    let zones = account.stage.aws(&["route53", "list-hosted-zones"]);
+    let zone = text(&zones["HostedZones"][0]["Id"]);
+    let batch = json!({ "Changes": [{ "Action": "UPSERT", "ResourceRecordSet": {
+        "Name": NAME, "Type": "A", "TTL": 60, "ResourceRecords": [{ "Value": machine["address"] }] } }] });
+    let batch = batch.to_string();
+    let change =
+        ["route53", "change-resource-record-sets", "--hosted-zone-id", zone, "--change-batch", &batch];
+    account.stage.aws(&change);
+    let why = up.event("error");
+    assert!(text(&why["message"]).contains("engine caddy"), "{why}");
+    assert!(text(&why["hints"][0]).starts_with(&format!("irp connect {NAME} ")), "{why}");
+    assert_eq!(up.end().code(), Some(3));
+}

@@ -247,7 +247,7 @@ impl Stay<'_> {
             Some(None) => {}
         }
         if !running.has_our_edge() {
-            return Err(by_ssh(&running));
+            return Err(by_ssh(&running, self.config.host.as_str(), &self.config.upstream.to_string()));
         }
         let mut pushed: Option<Instant> = None;
         loop {
@@ -341,10 +341,10 @@ impl Stay<'_> {
         let idle = hours.and_then(|hours| hours.parse::<irp_launch::values::Hours>().ok());
         match idle.map(|hours| hours.duration()) {
             Some(Some(span)) => self.ui.line(&format!(
-                "{id} ends itself in {} unless somebody connects; irp up connects again",
+                "{id} ends itself in {} unless somebody connects; irp up connects again, irp down ends it now",
                 clock::words(span)
             )),
-            Some(None) => self.ui.line(&format!("{id} runs on, and nothing ends it; irp up connects again")),
+            Some(None) => self.ui.line(&format!("{id} runs on, and nothing ends it but irp down; irp up connects again")),
             None => {}
         }
     }
@@ -476,10 +476,8 @@ async fn silent(account: &Account, id: &str) -> Failure {
 const CONSOLE_LINES: usize = 5;
 
 /// The engine on the machine knows no tunnel of irp's own.
-fn by_ssh(running: &Running) -> Failure {
-    let machine = &running.machine;
-    let tag = |key: &str| machine.tags.get(key).map(String::as_str);
-    let (user, port) = (tag(tags::USER).unwrap_or("ec2-user"), tag(tags::UPSTREAM_PORT).unwrap_or("3000"));
-    Failure::new(Kind::Config, format!("{} runs, with engine caddy: ssh is the way to it", machine.id))
-        .hint(format!("ssh -l {user} {} -N -R {port}:localhost:3000   through Session Manager", machine.id))
+fn by_ssh(running: &Running, name: &str, upstream: &str) -> Failure {
+    let id = &running.machine.id;
+    Failure::new(Kind::Config, format!("{id} runs, with engine caddy: ssh is the way to it"))
+        .hint(format!("irp connect {name} {upstream}"))
 }
