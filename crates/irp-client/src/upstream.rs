@@ -71,6 +71,11 @@ impl Upstream {
         }
     }
 
+    /// Whether something takes connections there now; nothing is sent.
+    pub async fn is_listening(&self) -> bool {
+        connect::is_listening(&self.place).await
+    }
+
     /// The `Host` under which it knows itself.
     pub(crate) fn own_host(&self) -> HeaderValue {
         let text = match &self.place {

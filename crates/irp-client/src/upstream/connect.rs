@@ -38,6 +38,23 @@ impl NoAnswer {
     }
 }
 
+/// How long a place may take to accept a connection when it is only looked whether it does.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Whether something takes connections at this place.
+pub(super) async fn is_listening(place: &Place) -> bool {
+    let look = async {
+        match place {
+            Place::Unix(path) => tokio::net::UnixStream::connect(path).await.is_ok(),
+            Place::Tcp { host, port } => match resolve(host, *port).await {
+                Ok(addresses) => connect_any(&addresses, LOOK_TIMEOUT).await.is_ok(),
+                Err(_) => false,
+            },
+        }
+    };
+    timeout(LOOK_TIMEOUT, look).await.unwrap_or(false)
+}
+
 /// The bytes of a connection, whatever carries them.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}

@@ -1,6 +1,6 @@
 //! What `connect` is told, and what `up` shares with it: where to forward.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::Args;
 use irp_client::{HostHeader, Upstream};
@@ -22,6 +22,9 @@ found by its tag, dialled at its own address, and where its port is closed to yo
 Manager. When the network was away or the PC slept, irp connects again by itself. When the same key connects from elsewhere, it takes the \
 name over, and this irp ends with exit code 7.
 
+A program behind `--` is started with its public URL in PUBLIC_URL. Once it listens at UPSTREAM, it is \
+connected; when it ends, irp ends with its exit code, and when irp ends, it is ended too.
+
 Ctrl-C once lets requests under way finish, twice quits at once.")]
 #[command(after_long_help = "\
 Examples:
@@ -29,6 +32,7 @@ Examples:
   irp connect alice 3000                        a machine in your AWS account
   irp connect alice 3000 --via ssm              no port of it needs to be open
   irp connect alice 3000 --via eic --direct     ssh, with a key for a minute
+  irp connect alice.proxy.example.com 3000 -- node app.js
   irp connect alice.proxy.example.com https://localhost:8080 --upstream-insecure
   irp connect alice.proxy.example.com 5173 --host-header rewrite    for strict dev servers
   irp connect alice.proxy.example.com 3000 --verify slack --verify github=/hooks/github --open /health
@@ -116,6 +120,9 @@ pub(crate) struct Forward {
     /// The most lanes to hold open, TLS connections beside the first; 0 is HTTP/2 only [default: 32]
     #[arg(long, value_name = "N")]
     pub(crate) lanes: Option<u16>,
+    /// Start this program, wait until it listens, and end together with it; it finds its URL in PUBLIC_URL
+    #[arg(last = true, value_name = "COMMAND", help_heading = None::<&str>)]
+    pub(crate) program: Vec<OsString>,
 }
 
 /// The port of an edge that is named without one.

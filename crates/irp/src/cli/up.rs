@@ -27,11 +27,15 @@ authority's certificate is.
 
 Without UPSTREAM a built-in application answers each request with what it got.
 
+A program behind `--` is started with its public URL in PUBLIC_URL, and waited for until it listens at UPSTREAM; when it \
+ends, irp ends with its exit code, and when irp ends, it is ended too.
+
 Ctrl-C once lets requests under way finish, twice quits at once. Interrupted or killed at any point, the next irp up \
 goes on with the machine that there is.")]
 #[command(after_long_help = "\
 Examples:
   irp up 3000                       the everyday command
+  irp up 3000 -- node app.js        start it, forward to it, and end together with it
   irp up 3000 --dry-run             only show what would be done
   irp up 3000 --host-name shop --spot
   URL=$(irp up 3000 --detach)       stay connected in the background; irp disconnect ends it

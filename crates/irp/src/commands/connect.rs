@@ -5,9 +5,15 @@ use std::process::ExitCode;
 use irp_client::{ClientConfig, Roots, STREAM_WINDOW, Timeouts};
 use irp_wire::name::Hostname;
 
-use super::tunnel::{self, Leave};
+use super::{
+    program::{self, Program},
+    tunnel::{self, Leave},
+};
 use crate::{
-    cli::{forward::Connect, launch::Settings},
+    cli::{
+        forward::{Connect, EdgeAddress},
+        launch::Settings,
+    },
     cloud::{
         account::{self, Account},
         machines::{self, Machine},
@@ -27,12 +33,28 @@ use crate::{
 /// Runs the client until it is told to leave, or coming back is pointless.
 pub(super) async fn run(flags: Connect, environment: &Environment, ui: &Ui) -> Result<ExitCode, Failure> {
     let mut signals = Signals::listen()?;
+    let program = Program::wanted(flags.forward.program.clone(), Some(&flags.upstream)).await?;
     let upstream = flags.upstream.to_string();
     let client = tokio::select! {
         client = prepare(flags, environment, ui) => client?,
         () = signals.next() => return Ok(ExitCode::SUCCESS),
     };
-    tunnel::hold(client, &upstream, None, Leave::at_once(), &mut signals, ui).await
+    let url = url(&client);
+    program::beside(program, &url, &mut signals, ui, async |signals, ui| {
+        tunnel::hold(client, &upstream, None, Leave::at_once(), signals, ui).await
+    })
+    .await
+}
+
+/// The public URL of the first name.
+fn url(client: &Client) -> String {
+    match client {
+        Client::Native(config) => {
+            let host = config.names.first().unwrap_or(&config.host).clone();
+            format!("https://{}", EdgeAddress { host, port: config.port })
+        }
+        Client::Ssh(config) => config.urls.first().cloned().unwrap_or_default(),
+    }
 }
 
 async fn prepare(flags: Connect, environment: &Environment, ui: &Ui) -> Result<Client, Failure> {

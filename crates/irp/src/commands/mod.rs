@@ -15,6 +15,7 @@ mod inbox;
 mod keygen;
 mod logs;
 mod ls;
+mod program;
 mod secret;
 mod setup;
 mod shell;

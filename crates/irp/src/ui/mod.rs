@@ -18,7 +18,7 @@ use std::{
     fmt::Display,
     io::{self, IsTerminal as _, Write},
     os::fd::AsFd as _,
-    process::ExitCode,
+    process::{ExitCode, Stdio},
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -125,6 +125,21 @@ impl Ui {
         let json =
             arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--json");
         Self::new(&Wanted { json, ..Wanted::default() }, environment, Zone::of_this_machine())
+    }
+
+    /// The same without what moves: for while somebody else writes to the terminal too.
+    pub(crate) fn at_rest(&self) -> Self {
+        Self {
+            moving: MultiProgress::with_draw_target(indicatif::ProgressDrawTarget::hidden()),
+            ..self.clone()
+        }
+    }
+
+    /// Where a program that irp starts writes: stdout and stderr as they are; with `--json` both to stderr, since stdout
+    /// holds objects then.
+    pub(crate) fn for_a_program(&self) -> [Stdio; 2] {
+        let out = if self.wanted.json { io::stderr().into() } else { io::stdout().into() };
+        [out, io::stderr().into()]
     }
 
     /// Whether stderr takes colours.

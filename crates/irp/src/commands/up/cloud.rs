@@ -14,7 +14,10 @@ use serde_json::json;
 use tokio::{sync::watch, time::sleep};
 
 use super::{
-    super::tunnel::{self, Ended, Leave, Screen},
+    super::{
+        program::{self, Program},
+        tunnel::{self, Ended, Leave, Screen},
+    },
     machine::{Outcome, PORT, Running, Scene},
 };
 use crate::{
@@ -73,6 +76,25 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Finds or launches the machine, connects, and stays.
 pub(super) async fn run(flags: Up, environment: &Environment, ui: &Ui) -> Result<ExitCode, Failure> {
     let mut signals = Signals::listen()?;
+    let words = if flags.machine.dry_run { Vec::new() } else { flags.forward.program.clone() };
+    let program = Program::wanted(words, flags.upstream.as_ref()).await?;
+    let url = match program {
+        Some(_) => format!("https://{}", name(&flags, environment, ui)?),
+        None => String::new(),
+    };
+    // The program comes first: a machine would cost money while it cannot start.
+    program::beside(program, &url, &mut signals, ui, async |signals, ui| {
+        Box::pin(stay(flags, environment, signals, ui)).await
+    })
+    .await
+}
+
+async fn stay(
+    flags: Up,
+    environment: &Environment,
+    signals: &mut Signals,
+    ui: &Ui,
+) -> Result<ExitCode, Failure> {
     let gathered = Gathered::new(&flags.settings, environment, ui)?;
     let known = if flags.machine.edge_binary.is_some() { Vec::new() } else { release::edges() };
     let programs = if known.is_empty() { release::any_edge() } else { known };
@@ -104,7 +126,7 @@ pub(super) async fn run(flags: Up, environment: &Environment, ui: &Ui) -> Result
     let tasks = Tasks::new();
     let _end_all = tasks.end_on_drop();
     let mut screen = Screen::new(&super::told(flags.upstream.as_ref()), None);
-    let _post = super::post(flags.background, &settings.name, &mut screen, &signals, environment)?;
+    let _post = super::post(flags.background, &settings.name, &mut screen, signals, environment)?;
     let upstream = super::upstream(flags.upstream, &tasks).await?;
     let forwarding = Forwarding::from(&flags.forward);
     let config = ClientConfig {
@@ -135,7 +157,7 @@ pub(super) async fn run(flags: Up, environment: &Environment, ui: &Ui) -> Result
         ui.event("zone", &json!({ "domain": zone.domain, "id": zone.id }));
         Ok::<_, Failure>((account, zone))
     };
-    let Some((account, zone)) = unless_interrupted(&mut signals, ui, Box::pin(opening)).await? else {
+    let Some((account, zone)) = unless_interrupted(signals, ui, Box::pin(opening)).await? else {
         return Ok(QUIT_CODE.into());
     };
     let scene = Scene {
@@ -159,7 +181,7 @@ pub(super) async fn run(flags: Up, environment: &Environment, ui: &Ui) -> Result
         ui,
     };
     let mut relaunches_left = if flags.machine.no_relaunch { 0 } else { RELAUNCHES_MAX };
-    let mut stay = Stay { scene: &scene, config, screen, signals: &mut signals, ui };
+    let mut stay = Stay { scene: &scene, config, screen, signals, ui };
     let result = loop {
         match stay.once(flags.machine.dry_run).await? {
             End::Leave(code) => break Ok(code),

@@ -29,6 +29,7 @@ use tokio::sync::oneshot;
 
 use super::super::{
     edge::explain,
+    program::{self, Program},
     tunnel::{self, Screen},
 };
 use crate::{
@@ -60,6 +61,7 @@ pub(super) async fn run(flags: Up, environment: &Environment, ui: &Ui) -> Result
     let access = access::for_flags(flags.here.allow, flags.here.basic_auth.as_deref(), ui)?;
     let mut limits = Limits::default();
     limits.hold = flags.here.hold.map_or(limits.hold, |span| span.get());
+    let program = Program::wanted(flags.forward.program.clone(), flags.upstream.as_ref()).await?;
     let key = own_key(&place)?;
 
     let edge =
@@ -92,6 +94,7 @@ pub(super) async fn run(flags: Up, environment: &Environment, ui: &Ui) -> Result
 
     // The edge goes first, so that it still has its tunnel while requests finish; then the client.
     let leave = tunnel::Leave::after_edge();
+    let asked = leave.asked.clone();
     let (edge_stop, client_stop) = (leave.asked.clone(), leave.client.clone());
     let (tell_end, end) = oneshot::channel();
     let running = Box::pin(edge.run(edge_stop));
@@ -100,10 +103,15 @@ pub(super) async fn run(flags: Up, environment: &Environment, ui: &Ui) -> Result
         client_stop.cancel();
         tell_end.send(ended)
     });
-    let url = format!("https://{}:{}/", place.name, address.port());
-    let hint = format!("curl --cacert \"{}\" {url}", shown(&ca, ui));
+    let url = format!("https://{}:{}", place.name, address.port());
+    let hint = format!("curl --cacert \"{}\" {url}/", shown(&ca, ui));
     screen.hint = Some(hint);
-    let result = tunnel::hold_on(config, screen, leave, &mut signals, ui).await;
+    let result = program::beside(program, &url, &mut signals, ui, async |signals, ui| {
+        tunnel::hold_on(config, screen, leave, signals, ui).await
+    })
+    .await;
+    // Where there was no client, nobody has asked the edge to end.
+    asked.cancel();
     // A second Ctrl-C, or a client that gave up, waits for nobody.
     if result.as_ref().is_ok_and(|code| *code == ExitCode::SUCCESS) {
         if let Ok(Err(error)) = end.await {
