@@ -5,7 +5,9 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task talks to the one who runs it")]
 
 mod fuzz;
+mod linux;
 mod node;
+mod npm;
 mod peers;
 mod python;
 mod root;
@@ -29,6 +31,12 @@ Tasks:
         Arguments behind -- go to cargo test, for instance: cargo xtask test -- -p irp-edge
   fuzz [--seconds N] [TARGET…]
         Run the named fuzz targets, or all of them, each for N seconds (default 60).
+  npm PLATFORM=PROGRAM… [--out FOLDER]
+        Pack the packages for npm, with these programs (default of FOLDER: target/npm).
+  linux PROGRAM [--arch ARCH] [--pages-by PROGRAM] [--out FOLDER] [--mb-max N]
+        Pack a .deb and a tarball with SHA256SUMS (default of FOLDER: target/packages), after a look at the
+        program: it must need no glibc newer than 2.34, and have at most N MB (default 20). Man pages and
+        completions are written by PROGRAM, or by another one that runs here.
   help  Print this.
 ";
 
@@ -48,6 +56,8 @@ fn main() -> ExitCode {
         }
         ["test", rest @ ..] => test::Options::parse(rest).and_then(|options| test::run(&options)),
         ["fuzz", rest @ ..] => fuzz::Options::parse(rest).and_then(|options| fuzz::run(&options)),
+        ["npm", rest @ ..] => npm::Options::parse(rest).and_then(|options| npm::run(&options)),
+        ["linux", rest @ ..] => linux::Options::parse(rest).and_then(|options| linux::run(&options)),
         [] => Err(format!("which task?\n\n{HELP}")),
         [task, ..] => Err(format!("there is no task {task:?}\n\n{HELP}")),
     };
@@ -84,6 +94,20 @@ fn succeed(command: &mut Command) -> Result<(), String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let status = command.status().map_err(|error| format!("{name}: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("{name}: {status}")) }
+}
+
+/// Runs `command` to its end and gives what it printed.
+fn said(command: &mut Command) -> Result<String, String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().map_err(|error| format!("{name}: {error}"))?;
+    if !output.status.success() {
+        return Err(format!(
+            "{name}: {}\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim_end()
+        ));
+    }
+    String::from_utf8(output.stdout).map_err(|_| format!("{name} prints no text"))
 }
 
 /// Reads the number behind an option.

@@ -1,11 +1,11 @@
-//! What tests need of npm: Slack's framework for bots, in a folder of its own.
+//! What tests need of npm: Slack's framework for bots, and what checks our own package, in a folder of their own.
 
 use std::{fs, path::PathBuf, process::Command};
 
 use crate::{succeed, workspace};
 
 /// Exactly these versions, so that a run tomorrow is the same as today's.
-const PACKAGES: &[&str] = &["@slack/bolt@5.1.0"];
+const PACKAGES: &[&str] = &["@slack/bolt@5.1.0", "typescript@5.9.3", "yarn@1.22.22"];
 
 /// Sees to it that the packages are there. Nothing is done when they are.
 pub(crate) fn provide(install: bool) -> Result<(), String> {

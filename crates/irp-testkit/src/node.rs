@@ -1,6 +1,10 @@
 //! Programs for Node.js, with the packages that `cargo xtask test` installs below `target/`.
 
-use std::{io, path::Path, process::Command};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::process::find;
 
@@ -13,12 +17,26 @@ const PACKAGES: &str = "target/peers/node/node_modules";
 ///
 /// When nothing is installed; the message says what installs it.
 pub fn script(path: &Path) -> io::Result<Command> {
-    let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(PACKAGES);
-    if !packages.is_dir() {
-        let message = format!("there is no {PACKAGES}; run `cargo xtask test`, which installs it");
-        return Err(io::Error::new(io::ErrorKind::NotFound, message));
-    }
+    let packages = installed("")?;
     let mut command = Command::new(find("node", "nodejs")?);
     command.arg(path).env("NODE_PATH", packages);
     Ok(command)
+}
+
+/// A program that one of the packages brings.
+///
+/// # Errors
+///
+/// When it is not installed; the message says what installs it.
+pub fn program(name: &str) -> io::Result<PathBuf> {
+    installed(&format!(".bin/{name}"))
+}
+
+fn installed(what: &str) -> io::Result<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(PACKAGES).join(what);
+    if path.exists() {
+        return Ok(path);
+    }
+    let message = format!("there is no {PACKAGES}/{what}; run `cargo xtask test`, which installs it");
+    Err(io::Error::new(io::ErrorKind::NotFound, message))
 }

@@ -102,6 +102,7 @@ pub(crate) enum Command {
     Keygen(Keygen),
     Ca(Ca),
     Completions(Completions),
+    Pages(Pages),
 }
 
 /// Run the server that faces the Internet
@@ -220,4 +221,12 @@ pub(crate) struct Completions {
     /// bash, elvish, fish, powershell or zsh
     #[arg(value_enum, hide_possible_values = true)]
     pub(crate) shell: Shell,
+}
+
+/// Write the man pages into a folder, or print the reference in Markdown
+#[derive(Args, Debug)]
+#[command(hide = true)]
+pub(crate) struct Pages {
+    /// Where the man pages go [default: Markdown on stdout]
+    pub(crate) folder: Option<PathBuf>,
 }

@@ -96,6 +96,13 @@ const COMMANDS: &[&str] = &[
 ];
 
 #[test]
+fn the_reference_is_the_help() {
+    let output = Home::new().irp(&["pages"]);
+    assert!(output.status.success());
+    looks_like(&text(&output.stdout), "../../../../docs/commands.md");
+}
+
+#[test]
 fn the_version_is_on_stdout() {
     let output = Home::new().irp(&["-V"]);
     assert_eq!(text(&output.stdout), format!("irp {}\n", env!("CARGO_PKG_VERSION")));

@@ -15,6 +15,7 @@ mod inbox;
 mod keygen;
 mod logs;
 mod ls;
+mod pages;
 mod program;
 mod secret;
 mod setup;
@@ -115,6 +116,7 @@ pub(crate) fn run(command: Command, environment: &Environment, ui: &Ui) -> Resul
         Command::Keygen(flags) => keygen::run(&flags, environment, ui),
         Command::Ca(flags) => ca::run(flags.what, environment, ui),
         Command::Completions(flags) => completions::run(&flags, ui),
+        Command::Pages(flags) => pages::run(&flags, ui),
     }
 }
 

@@ -13,6 +13,8 @@ mod inbox;
 mod killed;
 mod libraries;
 mod machine;
+mod npm;
+mod packages;
 mod program;
 mod proxy;
 mod readme;
