@@ -4,6 +4,8 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task talks to the one who runs it")]
 
+mod cross;
+mod dependencies;
 mod fuzz;
 mod linux;
 mod node;
@@ -37,6 +39,11 @@ Tasks:
         Pack a .deb and a tarball with SHA256SUMS (default of FOLDER: target/packages), after a look at the
         program: it must need no glibc newer than 2.34, and have at most N MB (default 20). Man pages and
         completions are written by PROGRAM, or by another one that runs here.
+  cross [--profile PROFILE]
+        Build irp for 64-bit ARM (default of PROFILE: dist) on Debian 12 for x86-64, and run it by qemu.
+  dependencies
+        Compare licences, names and sources of all dependencies with deny.toml, by cargo-deny, which is built
+        below target/ where it is missing.
   help  Print this.
 ";
 
@@ -58,6 +65,8 @@ fn main() -> ExitCode {
         ["fuzz", rest @ ..] => fuzz::Options::parse(rest).and_then(|options| fuzz::run(&options)),
         ["npm", rest @ ..] => npm::Options::parse(rest).and_then(|options| npm::run(&options)),
         ["linux", rest @ ..] => linux::Options::parse(rest).and_then(|options| linux::run(&options)),
+        ["cross", rest @ ..] => cross::Options::parse(rest).and_then(|options| cross::run(&options)),
+        ["dependencies"] => dependencies::run(),
         [] => Err(format!("which task?\n\n{HELP}")),
         [task, ..] => Err(format!("there is no task {task:?}\n\n{HELP}")),
     };

@@ -31,7 +31,6 @@ const PLATFORMS: &[Platform] = &[
     Platform { name: "darwin-x64", os: "darwin", cpu: "x64", libc: None },
     Platform { name: "linux-arm64", os: "linux", cpu: "arm64", libc: Some("glibc") },
     Platform { name: "linux-x64", os: "linux", cpu: "x64", libc: Some("glibc") },
-    Platform { name: "win32-x64", os: "win32", cpu: "x64", libc: None },
 ];
 
 impl Platform {
@@ -39,10 +38,6 @@ impl Platform {
         let known = || PLATFORMS.iter().map(|platform| platform.name).collect::<Vec<_>>().join(", ");
         let found = PLATFORMS.iter().find(|platform| platform.name == name);
         found.ok_or_else(|| format!("there is no platform {name:?}, but: {}", known()))
-    }
-
-    fn program(&self) -> &'static str {
-        if self.os == "win32" { "irp.exe" } else { "irp" }
     }
 
     fn manifest(&self) -> String {
@@ -121,8 +116,8 @@ fn of_platform(platform: &Platform, program: &Path, out: &Path) -> Result<PathBu
     let to = fresh(out, platform.name)?;
     let bin = to.join("bin");
     fs::create_dir(&bin).map_err(|error| in_words(&bin, &error))?;
-    copy(program, &bin.join(platform.program()))?;
-    executable(&bin.join(platform.program()))?;
+    copy(program, &bin.join("irp"))?;
+    executable(&bin.join("irp"))?;
     write(&to.join("package.json"), &platform.manifest())?;
     let about =
         format!("The program of instant-reverse-proxy for {}: install that package.\n", platform.name);

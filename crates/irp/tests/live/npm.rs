@@ -113,7 +113,6 @@ fn npx_starts_the_program_and_passes_on_signals_and_exit_codes() {
     assert!(curl(&ca, &[&format!("https://localhost:{port}/npm")]).contains("/npm"));
     up.interrupt();
     // One signal, and a gentle end.
-    up.event("leaving");
     assert_eq!(up.end().code(), Some(0));
 }
 
