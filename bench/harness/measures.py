@@ -219,7 +219,12 @@ def _wrk(contestant: Contestant, visitors: int, seconds: int) -> str:
     return _output([*command, "-s", SCRIPT, contestant.site.url], timeout=seconds + 60)
 
 
-def _output(command: list, timeout: float) -> str:
+def output(command: list, timeout: float, environment: dict[str, str]) -> str:
+    """What a command prints that succeeds; it sees these variables beside the usual ones."""
+    return _output(command, timeout, {**os.environ, **environment})
+
+
+def _output(command: list, timeout: float, environment: dict[str, str] | None = None) -> str:
     try:
         done = subprocess.run(
             [str(word) for word in command],
@@ -227,6 +232,7 @@ def _output(command: list, timeout: float) -> str:
             text=True,
             timeout=timeout,
             stdin=subprocess.DEVNULL,
+            env=environment,
         )
     except subprocess.TimeoutExpired as error:
         raise BenchError(f"{os.path.basename(command[0])} did not end in {timeout:.0f} s") from error

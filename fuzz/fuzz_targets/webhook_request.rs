@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, header};
 use irp_fuzz::headers;
-use irp_webhook::{Handshake, Provider, Request, Secret, Settings, Verifier};
+use irp_webhook::{Certificate, Handshake, Provider, Request, Secret, Settings, Verifier};
 use libfuzzer_sys::fuzz_target;
 
 const URL: &str = "https://alice.example.com/hook?challenge=word&hub.mode=subscribe&hub.challenge=1";
@@ -35,7 +35,11 @@ fuzz_target!(|data: &[u8]| {
     let settings = Settings { verify_token: Some(Secret::new("word")), learn: true };
     let verifier = Verifier::new(provider.clone(), &[secret.clone()], settings).expect("the secret is one");
     assert!(verifier.verify(&request, now, None).is_err(), "{} believes a stranger", provider.name());
-    let _ = verifier.certificate_url(&request);
+    if let Ok(Some(url)) = verifier.certificate_url(&request) {
+        let url = url.to_string();
+        assert!(url.starts_with("https://sns.us-east-1.amazonaws.com/") && url.ends_with(".pem"), "{url}");
+    }
+    let _ = Certificate::from_pem(body);
     match verifier.open_handshake(&request) {
         Some(Handshake::Answer(answer)) => assert!(answer.body.len() <= 1024),
         Some(other) => panic!("{other:?}"),

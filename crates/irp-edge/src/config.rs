@@ -13,6 +13,7 @@ use crate::{
     inbox,
     keys::Keys,
     notices::Notices,
+    outside::Outside,
     power::{Power, Presence},
     troubles::Troubles,
     tunnels::{
@@ -31,6 +32,8 @@ pub struct EdgeConfig {
     pub listen: Vec<SocketAddr>,
     /// Where visitors without TLS are redirected from, and http-01 is answered.
     pub http_listen: Vec<SocketAddr>,
+    /// Where metrics are shown, to this machine alone.
+    pub metrics_listen: Option<SocketAddr>,
     /// The port in URLs, where it is not that of the first listener (behind a port mapping).
     pub public_port: Option<u16>,
     /// Names with rules or aliases of their own.
@@ -82,6 +85,8 @@ pub struct Machine {
     pub ends_soon: CancellationToken,
     /// How providers are called, where that is not over the Internet as it is.
     pub outbound: Option<Outbound>,
+    /// How providers of webhooks are called; straight, if there is nothing else.
+    pub outside: Option<Outside>,
     /// What does not work at the moment, for whoever asks; the edge adds its own.
     pub troubles: Troubles,
 }

@@ -23,11 +23,13 @@ use crate::{
     },
     config::{CertificateSource, EdgeConfig, Machine},
     connection::{HANDSHAKES_MAX, Reception},
-    http::{Outbound, Service, route::Route},
+    http::{Outbound, Service, route::Route, webhook::Learned},
     idle::{self, Activity, BootClock, Clock as _, Countdown, IdleTimer, Outcome},
     inbox::{self, Delivery, Inbox, Seal, Vault, deliver::Deliverer},
     keys::{KeyList, Keys},
     listen,
+    metrics::{MetricsListener, Page},
+    outside::Outside,
     redirect::Redirect,
     registry::Registry,
     renewal,
@@ -49,10 +51,12 @@ pub struct Edge {
     config: EdgeConfig,
     listeners: Vec<TcpListener>,
     http_listeners: Vec<TcpListener>,
+    metrics_listener: Option<TcpListener>,
     identity: SecretKey,
     certificates: Arc<Certificates>,
     keeper: Option<Keeper>,
     ssh: Option<RunningSshWay>,
+    learned: Learned,
     key_list: KeyList,
     new_keys: watch::Receiver<Keys>,
     machine: Machine,
@@ -140,11 +144,13 @@ impl Edge {
         };
         let identity = Identity::open_or_create(store.as_ref()).await?;
         let identity = SecretKey::from_seed(identity.seed().expose_secret())?;
+        let learned = Learned::new(Arc::clone(&store));
         let listeners = bind_all(&config.listen)?;
         if listeners.is_empty() {
             return Err(BindError::NoAddress);
         }
         let http_listeners = bind_all(&config.http_listen)?;
+        let metrics_listener = bind_all(config.metrics_listen.as_slice())?.pop();
         let ssh = match config.ssh.take() {
             Some(way) => Some(ssh_way::open(way).await?),
             None => None,
@@ -165,10 +171,12 @@ impl Edge {
             config,
             listeners,
             http_listeners,
+            metrics_listener,
             identity,
             certificates,
             keeper,
             ssh,
+            learned,
             key_list,
             new_keys,
             machine,
@@ -186,6 +194,12 @@ impl Edge {
     #[must_use]
     pub fn http_addresses(&self) -> Vec<SocketAddr> {
         self.http_listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Where metrics are shown, with the true port.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_listener.as_ref()?.local_addr().ok()
     }
 
     /// The key by which clients know this edge.
@@ -219,10 +233,12 @@ impl Edge {
             config,
             listeners,
             http_listeners,
+            metrics_listener,
             identity,
             certificates,
             keeper,
             ssh,
+            learned,
             new_keys,
             machine,
             inbox,
@@ -235,6 +251,11 @@ impl Edge {
         let activity = Activity::new(clock);
         let (countdown, left) = watch::channel(Countdown::Never);
 
+        for host in &config.hosts {
+            if let Some(policies) = &host.policies {
+                learned.recall(&host.name, policies).await;
+            }
+        }
         let registry = Arc::new(Registry::new(config.keys, routes_of(&config.hosts)));
         for name in
             registry.granted_names().into_iter().chain(ssh.iter().flat_map(|way| way.names().cloned()))
@@ -256,13 +277,16 @@ impl Edge {
             Some(Reports::new(Arc::clone(&registry)) as _),
         )
         .with_host_keys(machine.host_keys)
-        .with_inbox(inbox.as_ref().map(|(inbox, _)| inbox.clone()), outbound);
+        .with_inbox(inbox.as_ref().map(|(inbox, _)| inbox.clone()), outbound)
+        .with_learned(learned.clone())
+        .with_outside(machine.outside.or_else(outside));
         let door = Arc::new(Door {
             identity,
             registry: Arc::clone(&registry),
             activity: activity.clone(),
             countdown: left.clone(),
             enrolment: machine.enrolment,
+            learned: learned.clone(),
             notices: machine.notices,
             troubles: machine.troubles.clone(),
             started: Instant::now(),
@@ -321,6 +345,16 @@ impl Edge {
             keepers.spawn(renewal::renew(file, left, keepers.token().clone()));
         }
         let ssh = ssh.map(|way| Arc::new(way.start(&registry, &activity, &keepers)));
+
+        if let Some(listener) = metrics_listener {
+            let page = Page {
+                counts: Arc::clone(service.counts()),
+                activity: activity.clone(),
+                service: service.clone(),
+                certificates: Arc::clone(&certificates),
+            };
+            keepers.spawn(MetricsListener::new(page, keepers.clone()).accept(listener));
+        }
 
         let reception = Reception {
             tls: Configs::new(certificates)?,
@@ -481,6 +515,11 @@ fn mark() -> u64 {
     // Without randomness no TLS session would come about, and so no request.
     let _ = aws_lc_rs::rand::fill(&mut number);
     u64::from_be_bytes(number)
+}
+
+/// The way out of this machine. It serves without one, and verifies what needs none.
+fn outside() -> Option<Outside> {
+    Outside::new().inspect_err(|error| tracing::debug!(%error, "providers of webhooks cannot be called")).ok()
 }
 
 fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, BindError> {

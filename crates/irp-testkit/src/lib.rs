@@ -10,6 +10,7 @@
 //! - [`machine`], [`namespace`]: a machine that boots, and the network around it;
 //! - [`moto`], [`route53`], [`scripted`], [`detour`], [`session_manager`]: AWS as far as its stand-ins go, its zones, and
 //!   what lies beyond;
+//! - [`sns`]: a provider of webhooks that has to be asked for its certificate;
 //! - [`process`], [`running`], [`python`], [`port`], [`descriptors`], [`memory`], [`patience`]: running them, making room,
 //!   weighing, waiting.
 
@@ -37,4 +38,5 @@ pub mod route53;
 pub mod running;
 pub mod scripted;
 pub mod session_manager;
+pub mod sns;
 pub mod visitor;

@@ -49,6 +49,47 @@ pub enum Failure {
     Certificate,
 }
 
+impl Failure {
+    /// All words of [`Self::word`].
+    pub const WORDS: [&str; 14] = [
+        "missing",
+        "repeated",
+        "malformed",
+        "mismatch",
+        "token",
+        "old",
+        "ahead",
+        "body-hash",
+        "replayed",
+        "no-secret",
+        "topic",
+        "certificate-url",
+        "certificate-missing",
+        "certificate",
+    ];
+
+    /// The reason in one word of a fixed list, for counters.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Missing(_) => "missing",
+            Self::Repeated(_) => "repeated",
+            Self::Malformed(_) => "malformed",
+            Self::Mismatch => "mismatch",
+            Self::Token => "token",
+            Self::Old(_) => "old",
+            Self::Ahead(_) => "ahead",
+            Self::BodyHash => "body-hash",
+            Self::Replayed => "replayed",
+            Self::NoSecret => "no-secret",
+            Self::Topic(_) => "topic",
+            Self::CertificateUrl => "certificate-url",
+            Self::CertificateMissing => "certificate-missing",
+            Self::Certificate => "certificate",
+        }
+    }
+}
+
 /// Seconds as people read them.
 fn span(seconds: u64) -> String {
     match seconds {
@@ -62,6 +103,28 @@ fn span(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_word_is_on_the_list() {
+        let text = String::new;
+        let all = [
+            Failure::Missing(text()),
+            Failure::Repeated(text()),
+            Failure::Malformed(text()),
+            Failure::Mismatch,
+            Failure::Token,
+            Failure::Old(0),
+            Failure::Ahead(0),
+            Failure::BodyHash,
+            Failure::Replayed,
+            Failure::NoSecret,
+            Failure::Topic(text()),
+            Failure::CertificateUrl,
+            Failure::CertificateMissing,
+            Failure::Certificate,
+        ];
+        assert_eq!(all.map(|failure| failure.word()), Failure::WORDS);
+    }
 
     #[test]
     fn times_are_told_as_people_read_them() {

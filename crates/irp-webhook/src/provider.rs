@@ -14,6 +14,10 @@ use crate::{
 
 /// The longest name of a row that a user writes.
 const NAME_MAX: usize = 40;
+/// The longest field of such a row, in bytes: rows travel to an edge that serves others too.
+const FIELD_MAX: usize = 512;
+/// The longest tolerance of such a row, in seconds: a day.
+const TOLERANCE_MAX: u32 = 86_400;
 
 /// A provider of webhooks. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -27,6 +31,9 @@ struct Inner {
     kinds: Vec<Source>,
     retry: Option<Source>,
 }
+
+/// How long the bytes of a request are known again, where their repetition is only told.
+const REPEATS_FOR: std::time::Duration = std::time::Duration::from_secs(3600);
 
 /// The table, read once.
 static PROVIDERS: LazyLock<Vec<Provider>> = LazyLock::new(|| {
@@ -70,6 +77,22 @@ impl Provider {
                 expected: "another name than those that irp knows",
             });
         }
+        let fields = [
+            row.signature,
+            row.format,
+            row.encoding,
+            row.algorithm,
+            row.key,
+            row.template,
+            row.timestamp,
+            row.id,
+        ];
+        if fields.iter().any(|field| field.len() > FIELD_MAX) {
+            return Err(RowError::Together("a field of a row has at most 512 characters"));
+        }
+        if row.tolerance > TOLERANCE_MAX {
+            return Err(RowError::Together("the tolerance of a row is at most a day, 86400 seconds"));
+        }
         if row.algorithm == "sns" || row.template.contains("{twilio}") {
             return Err(RowError::Together("sns and {twilio} are for the providers of that name"));
         }
@@ -97,6 +120,15 @@ impl Provider {
         &self.0.name
     }
 
+    /// Its name as people write it.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        match self.0.manners.title {
+            "" => &self.0.name,
+            title => title,
+        }
+    }
+
     /// How it behaves.
     #[must_use]
     pub fn manners(&self) -> &Manners {
@@ -110,6 +142,12 @@ impl Provider {
         let is_timed = self.0.scheme.timestamp.is_some() && !self.0.manners.repeats_bytes;
         // Signed in the future as far as tolerated, it is valid for twice as long.
         is_timed.then(|| self.0.scheme.tolerance * 2)
+    }
+
+    /// How long a signing is remembered to tell a repeat, which is no attack; `None` where the same is brought each time.
+    #[must_use]
+    pub fn repeat_span(&self) -> Option<std::time::Duration> {
+        (self.0.scheme.algorithm != Algorithm::Token).then_some(REPEATS_FOR)
     }
 
     /// Whether the handshake tells the secret.
@@ -160,6 +198,18 @@ mod tests {
     }
 
     #[test]
+    fn a_replay_is_an_attack_where_a_time_is_signed_and_a_repeat_is_told_elsewhere() {
+        let spans = |name: &str| {
+            let provider = Provider::named(name).unwrap();
+            (provider.replay_span().is_some(), provider.repeat_span().is_some())
+        };
+        assert_eq!(
+            ["slack", "github", "box", "gitlab"].map(spans),
+            [(true, true), (false, true), (false, true), (false, false)]
+        );
+    }
+
+    #[test]
     fn a_user_may_describe_another_provider() {
         let row = Row { signature: "x-acme-signature", ..Row::PLAIN };
         assert_eq!(Provider::custom("acme", &row).unwrap().name(), "acme");
@@ -170,5 +220,10 @@ mod tests {
         assert!(Provider::custom("acme", &Row { template: "{twilio}", ..row }).is_err());
         assert!(Provider::custom("acme", &Row { signature: "no header", ..row }).is_ok(), "two headers");
         assert!(Provider::custom("acme", &Row { signature: "x:y", ..row }).is_err());
+        assert!(Provider::custom("acme", &Row { signature: &"x ".repeat(101), ..row }).is_err());
+        assert!(Provider::custom("acme", &Row { signature: "x-*", ..row }).is_ok());
+        assert!(Provider::custom("acme", &Row { signature: "x-* y", ..row }).is_err());
+        assert!(Provider::custom("acme", &Row { template: &"x".repeat(513), ..row }).is_err());
+        assert!(Provider::custom("acme", &Row { tolerance: 86_401, ..row }).is_err());
     }
 }

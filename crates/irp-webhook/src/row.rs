@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The most headers that hold a signature each; DocuSign numbers them.
-const HEADERS_MAX: u8 = 100;
+const HEADERS_MAX: usize = 100;
 
 /// A signature scheme as text: a row of the table, or one that a user writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,7 +228,7 @@ fn bearer(text: &str) -> Option<Bearer> {
             None => names.push(word.parse().ok()?),
         }
     }
-    (!names.is_empty()).then_some(Bearer::Headers(names))
+    (1..=HEADERS_MAX).contains(&names.len()).then_some(Bearer::Headers(names))
 }
 
 fn format(text: &str) -> Option<Format> {

@@ -87,6 +87,10 @@ impl Certificate {
         if pem.len() > CERTIFICATE_MAX {
             return Err(CertificateError);
         }
+        // Not one that stands somewhere in an answer.
+        if !pem.starts_with(b"-----BEGIN CERTIFICATE-----") {
+            return Err(CertificateError);
+        }
         let (_, pem) = x509_parser::pem::parse_x509_pem(pem).map_err(|_| CertificateError)?;
         let (_, certificate) = X509Certificate::from_der(&pem.contents).map_err(|_| CertificateError)?;
         let validity = certificate.validity();
@@ -110,14 +114,25 @@ impl Message {
 
     pub(crate) fn certificate_url(&self) -> Result<CertificateUrl, Failure> {
         let url = &self.signing_cert_url;
-        let path = path_at_sns(url).ok_or(Failure::CertificateUrl)?;
-        if path.ends_with(".pem") { Ok(CertificateUrl(url.clone())) } else { Err(Failure::CertificateUrl) }
+        // Without a query: SNS answers some with what stands in them, and so with a certificate of whoever asks.
+        let is_file = |path: &&str| path.ends_with(".pem") && !path.contains('?');
+        match self.at_topics_region(url).filter(is_file) {
+            Some(_) => Ok(CertificateUrl(url.clone())),
+            None => Err(Failure::CertificateUrl),
+        }
     }
 
     /// The address that confirms this subscription, where the message asks for that.
     pub(crate) fn confirmation(&self) -> Option<SubscribeUrl> {
         let url = self.subscribe_url.as_ref().filter(|_| self.r#type == "SubscriptionConfirmation")?;
-        path_at_sns(url).map(|_| SubscribeUrl(url.clone()))
+        let path = self.at_topics_region(url)?;
+        path.starts_with("/?Action=ConfirmSubscription&").then(|| SubscribeUrl(url.clone()))
+    }
+
+    /// The path of `url`, where that is at SNS in the region of the message's topic.
+    fn at_topics_region<'u>(&self, url: &'u str) -> Option<&'u str> {
+        let (region, path) = path_at_sns(url)?;
+        (self.topic_arn.split(':').nth(3) == Some(region)).then_some(path)
     }
 
     /// The text that is signed.
@@ -139,8 +154,8 @@ impl Message {
     }
 }
 
-/// The path of a URL at `sns.REGION.amazonaws.com` or `….com.cn`, on the default port.
-fn path_at_sns(url: &str) -> Option<&str> {
+/// The region and the path of a URL at `sns.REGION.amazonaws.com` or `….com.cn`, on the default port.
+fn path_at_sns(url: &str) -> Option<(&str, &str)> {
     let rest = url.strip_prefix("https://")?;
     let (host, path) = rest.split_at(rest.find('/')?);
     let region = host.strip_prefix("sns.")?;
@@ -149,7 +164,19 @@ fn path_at_sns(url: &str) -> Option<&str> {
     let is_region = !region.is_empty()
         && region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     let is_visible = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\' && byte != b'#');
-    (is_region && is_visible).then_some(path)
+    (is_region && is_visible).then_some((region, path))
+}
+
+/// The message and which of the topics it is from.
+pub(crate) fn of_topic(topics: &[Key], body: &[u8]) -> Result<(Message, usize), Failure> {
+    let message = Message::read(body)?;
+    let is_topic = |key: &Key| matches!(key, Key::Topic(topic) if *topic == message.topic_arn);
+    let key = topics.iter().position(is_topic).ok_or_else(|| {
+        Failure::Topic(
+            message.topic_arn.chars().filter(|letter| letter.is_ascii_graphic()).take(200).collect(),
+        )
+    })?;
+    Ok((message, key))
 }
 
 pub(crate) fn verify(
@@ -158,13 +185,7 @@ pub(crate) fn verify(
     now: SystemTime,
     certificate: Option<&Certificate>,
 ) -> Result<Verified, Failure> {
-    let message = Message::read(request.body)?;
-    let is_topic = |key: &Key| matches!(key, Key::Topic(topic) if *topic == message.topic_arn);
-    let key = topics.iter().position(is_topic).ok_or_else(|| {
-        Failure::Topic(
-            message.topic_arn.chars().filter(|letter| letter.is_ascii_graphic()).take(200).collect(),
-        )
-    })?;
+    let (message, key) = of_topic(topics, request.body)?;
     message.certificate_url()?;
     let certificate = certificate.ok_or(Failure::CertificateMissing)?;
     if !certificate.is_valid_at(now) {
@@ -213,7 +234,7 @@ mod tests {
         for url in
             ["https://sns.us-east-1.amazonaws.com/a.pem", "https://sns.cn-north-1.amazonaws.com.cn/a.pem"]
         {
-            assert_eq!(path_at_sns(url), Some("/a.pem"), "{url}");
+            assert_eq!(path_at_sns(url).map(|(_, path)| path), Some("/a.pem"), "{url}");
         }
         for url in [
             "http://sns.us-east-1.amazonaws.com/a.pem",

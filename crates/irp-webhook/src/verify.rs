@@ -56,6 +56,21 @@ impl Verifier {
         Ok(Self { provider, keys, settings })
     }
 
+    /// The same provider with other secrets.
+    ///
+    /// # Errors
+    ///
+    /// When one of them is not of the provider's kind.
+    pub fn with_secrets(&self, secrets: &[Secret]) -> Result<Self, KeyError> {
+        Self::new(self.provider.clone(), secrets, self.settings.clone())
+    }
+
+    /// Whether the provider has yet to tell its secret, and is believed when it does.
+    #[must_use]
+    pub fn is_learning(&self) -> bool {
+        self.settings.learn && self.keys.is_empty()
+    }
+
     /// Whose requests these are.
     #[must_use]
     pub fn provider(&self) -> &Provider {
@@ -94,10 +109,11 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// When the body does not name one of the provider's.
+    /// When the body does not name one of the provider's, or is not from one of the topics: then nothing is to be
+    /// fetched.
     pub fn certificate_url(&self, request: &Request<'_>) -> Result<Option<CertificateUrl>, Failure> {
         match self.provider.scheme().algorithm {
-            Algorithm::Sns => sns::Message::read(request.body)?.certificate_url().map(Some),
+            Algorithm::Sns => sns::of_topic(&self.keys, request.body)?.0.certificate_url().map(Some),
             _ => Ok(None),
         }
     }

@@ -35,7 +35,7 @@ pub struct Policies {
 /// Requests to one path come from one provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
-    /// The provider's name in irp's table.
+    /// The provider's name in irp's table, or another one with `row`.
     pub provider: String,
     /// The path, with all below it; the provider's usual one if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,6 +54,44 @@ pub struct Policy {
     /// Whether the edge keeps events while nobody is there to take them.
     #[serde(default = "yes")]
     pub inbox: bool,
+    /// How the provider signs, where it is none of irp's table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row: Option<Row>,
+}
+
+/// The signature scheme of a provider that irp does not know, as `irp_webhook::Row` reads it; what is left out is
+/// what most providers do.
+///
+/// A field that this version does not know would change which requests are believed, so it is an error.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Row {
+    /// Where the signature stands.
+    pub signature: String,
+    /// What stands there beside the signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// How the signature is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
+    /// With what it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<String>,
+    /// How the secret is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The text that is signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// Where the time of signing stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<String>,
+    /// How far that time may be from now, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerance: Option<u32>,
+    /// Where the number of the delivery stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
 }
 
 fn yes() -> bool {
@@ -118,8 +156,11 @@ pub struct Webhook {
     /// Which repeat it is, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<u32>,
+    /// The very same request was here before: the provider delivers it again, or somebody else does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repeated: bool,
     /// How long the provider waits for the answer, in milliseconds; 0 where it waits no more.
-    pub deadline_ms: u64,
+    pub deadline_ms: u32,
     /// For how long the edge has kept it, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_s: Option<u64>,
@@ -154,6 +195,7 @@ mod tests {
             report: false,
             handshakes: true,
             inbox: true,
+            row: Some(Row { signature: "x-acme".into(), ..Row::default() }),
         };
         let policies = Policies { policies: vec![policy], open: vec!["/health".into()] };
         let message = ClientMessage::Policies(policies);
@@ -164,12 +206,23 @@ mod tests {
     }
 
     #[test]
+    fn a_row_that_says_more_than_is_known_is_refused() {
+        let read = |row: &str| {
+            let policy = format!(r#"{{"provider":"acme","secrets":[],"row":{row}}}"#);
+            serde_json::from_str::<Policy>(&policy)
+        };
+        assert!(read(r#"{"signature":"x-acme"}"#).is_ok());
+        assert!(read(r#"{"signature":"x-acme","padding":"odd"}"#).is_err());
+    }
+
+    #[test]
     fn what_the_edge_knows_fits_into_a_header() {
         let webhook = Webhook {
             provider: "slack".into(),
             failure: None,
             kind: Some("/grüße \"x\"".into()),
             retry: Some(2),
+            repeated: true,
             deadline_ms: 3000,
             kept_s: None,
         };

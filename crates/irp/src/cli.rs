@@ -133,8 +133,8 @@ pub(crate) struct Edge {
 Send a correctly signed test webhook to a URL, and print the answer.
 
 It is the way to try a bot without its provider: PROVIDER is slack, github, stripe, line or another one that \
-signs with a shared secret. The secret is in the environment, under the provider's usual name \
-(SLACK_SIGNING_SECRET, GITHUB_WEBHOOK_SECRET, …) or the one that is given.")]
+signs with a shared secret, or a [[webhook]] of irp.toml. The secret is in the environment or in .env, under \
+the provider's usual name (SLACK_SIGNING_SECRET, GITHUB_WEBHOOK_SECRET, …) or the one that is given.")]
 #[command(after_long_help = "\
 Examples:
   irp sign slack --to https://alice.proxy.example.com/slack/events --event app_mention

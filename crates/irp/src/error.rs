@@ -58,7 +58,7 @@ impl Kind {
 }
 
 /// A failure as it reaches the person.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Failure {
     kind: Kind,
     message: String,

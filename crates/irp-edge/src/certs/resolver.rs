@@ -1,12 +1,17 @@
 //! The table of certificates from which the listener serves.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use arc_swap::ArcSwap;
 use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
+use x509_parser::parse_x509_certificate;
 
 use super::chain::Certificate;
 
@@ -73,6 +78,21 @@ impl Certificates {
             table.by_name.get(&name).or_else(wildcard)
         });
         exact.or(table.default.as_ref().map(|(_, key)| key)).cloned()
+    }
+
+    /// When each certificate that is served ends, by the name it is served for.
+    #[must_use]
+    pub fn ends(&self) -> Vec<(String, SystemTime)> {
+        let table = self.table.load();
+        let end = |key: &CertifiedKey| {
+            let (_, parsed) = parse_x509_certificate(key.cert.first()?).ok()?;
+            let second = u64::try_from(parsed.validity().not_after.timestamp()).ok()?;
+            UNIX_EPOCH.checked_add(Duration::from_secs(second))
+        };
+        let mut ends: Vec<_> =
+            table.by_name.iter().filter_map(|(name, key)| Some((name.clone(), end(key)?))).collect();
+        ends.sort_unstable();
+        ends
     }
 
     /// Answers the CA's validation of `name` with this certificate, until [`end_challenge`](Self::end_challenge).

@@ -110,7 +110,7 @@ impl BlobName {
     }
 
     /// A name made of a word of ours and hexadecimal digits, which is well formed by construction.
-    pub(super) fn of(kind: &'static str, digests: &[&str]) -> Self {
+    pub(crate) fn of(kind: &'static str, digests: &[&str]) -> Self {
         let mut name = kind.to_owned();
         for digest in digests {
             name.push('-');

@@ -26,6 +26,7 @@ use tokio::{
 };
 
 use super::{forwarding::Forwarding, limits::Limits};
+use crate::metrics::Counts;
 
 /// What the requests of one public connection share. Times are milliseconds since it began, plus one, so
 /// that zero means never.
@@ -247,14 +248,27 @@ where
 pub(super) struct VisitorIo<IO> {
     io: IO,
     connection: Arc<Connection>,
+    counts: Arc<Counts>,
     half_closed: Duration,
     ended: bool,
     grace: Option<Pin<Box<Sleep>>>,
 }
 
 impl<IO> VisitorIo<IO> {
-    pub(super) fn new(io: IO, connection: Arc<Connection>, half_closed: Duration) -> Self {
-        Self { io, connection, half_closed, ended: false, grace: None }
+    pub(super) fn new(
+        io: IO,
+        connection: Arc<Connection>,
+        counts: Arc<Counts>,
+        half_closed: Duration,
+    ) -> Self {
+        Self { io, connection, counts, half_closed, ended: false, grace: None }
+    }
+
+    fn note_write(&self, polled: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = polled {
+            self.counts.sent(*bytes);
+        }
+        self.connection.note_write(polled);
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -284,6 +298,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for VisitorIo<IO> {
             self.ended = true;
             return self.poll_end(cx);
         }
+        self.counts.received(buf.filled().len() - before);
         self.connection.note_read();
         Poll::Ready(Ok(()))
     }
@@ -292,7 +307,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for VisitorIo<IO> {
 impl<IO: AsyncWrite + Unpin> AsyncWrite for VisitorIo<IO> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.connection.note_write(&polled);
+        self.note_write(&polled);
         polled
     }
 
@@ -302,7 +317,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for VisitorIo<IO> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.connection.note_write(&polled);
+        self.note_write(&polled);
         polled
     }
 

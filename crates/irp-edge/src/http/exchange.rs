@@ -58,6 +58,7 @@ pub(super) struct Running {
     bytes: u64,
     complete: bool,
     endless: bool,
+    status: Option<StatusCode>,
     record: Option<Record>,
 }
 
@@ -66,7 +67,6 @@ struct Record {
     method: Method,
     target: Uri,
     started: Instant,
-    status: Option<StatusCode>,
     reason: Option<String>,
     stopped_at_edge: bool,
 }
@@ -84,7 +84,6 @@ impl Running {
             method: method.clone(),
             target: target.clone(),
             started: Instant::now(),
-            status: None,
             reason: None,
             stopped_at_edge: true,
         });
@@ -99,6 +98,7 @@ impl Running {
             bytes: 0,
             complete: false,
             endless: false,
+            status: None,
             record,
         }
     }
@@ -123,8 +123,8 @@ impl Running {
 
     /// The head of the answer is known.
     pub(super) fn answered(&mut self, status: StatusCode, reason: Option<&dyn std::fmt::Display>) {
+        self.status = Some(status);
         if let Some(record) = &mut self.record {
-            record.status = Some(status);
             record.reason = reason.map(ToString::to_string);
         }
     }
@@ -190,12 +190,13 @@ impl Drop for Running {
             self.connection.endless_ended();
         }
         self.connection.exchange_ended();
+        self.shared.counts.request(self.status);
         if let (Some(record), Some(sink)) = (self.record.take(), &self.shared.sink) {
             sink.ended(&Exchange {
                 host: self.place.as_ref().map(|place| place.route().host().clone()),
                 method: record.method,
                 target: record.target,
-                status: record.status,
+                status: self.status,
                 duration: record.started.elapsed(),
                 bytes: self.bytes,
                 reason: record.reason,

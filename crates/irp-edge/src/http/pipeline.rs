@@ -382,6 +382,7 @@ impl Hold {
         let lease = shared.budget.take(bytes + uri.path().len())?;
         let add = |held: usize| (held < shared.limits.held).then_some(held + 1);
         shared.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
+        shared.counts.hold();
         let deadline = Instant::now() + patience;
         Some(Self { shared: Arc::clone(shared), deadline, _lease: lease })
     }

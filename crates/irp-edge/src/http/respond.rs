@@ -34,6 +34,9 @@ pub enum Refusal {
     /// 401: the request is not the provider's that this path belongs to.
     #[error("{0}")]
     Unverified(String),
+    /// 502: the provider did not take the answer to its handshake.
+    #[error("{0}")]
+    Unconfirmed(String),
     /// 404: the path belongs to no provider and is not open.
     #[error("no policy opens this path")]
     Closed,
@@ -125,7 +128,9 @@ impl Refusal {
             Self::UploadPaused => StatusCode::REQUEST_TIMEOUT,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::Fields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::UpstreamRefused { .. } | Self::UpstreamBroken(_) => StatusCode::BAD_GATEWAY,
+            Self::UpstreamRefused { .. } | Self::UpstreamBroken(_) | Self::Unconfirmed(_) => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::NoTunnel | Self::NotKept(_) | Self::Overloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamSlow(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Loop => StatusCode::LOOP_DETECTED,
@@ -139,6 +144,7 @@ impl Refusal {
             Self::UploadBroken => ("malformed", "The body of this request broke off."),
             Self::Credentials(_) => ("credentials", "This name wants a user name and a password."),
             Self::Unverified(_) => ("unverified", ""),
+            Self::Unconfirmed(_) => ("unconfirmed", "The provider did not take the confirmation."),
             Self::Closed => ("closed", "There is nothing here."),
             Self::TooLarge => ("too-large", "The body of this request is too long."),
             Self::Address => ("forbidden", "This name is not open to your address."),

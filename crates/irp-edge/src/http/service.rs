@@ -5,7 +5,10 @@ use std::{
     future::Future,
     net::SocketAddr,
     pin::Pin,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -33,8 +36,9 @@ use super::{
     outbound::Outbound,
     pipeline,
     route::Routes,
+    webhook::{Learned, Notary},
 };
-use crate::{idle::Activity, inbox::Inbox};
+use crate::{idle::Activity, inbox::Inbox, metrics::Counts, outside::Outside};
 
 /// The window of one upload of an HTTP/2 visitor.
 const STREAM_WINDOW: u32 = 128 * 1024;
@@ -62,6 +66,9 @@ pub(super) struct Shared {
     pub(super) inbox: Option<Inbox>,
     /// How providers are called.
     pub(super) outbound: Option<Outbound>,
+    pub(super) counts: Arc<Counts>,
+    pub(super) notary: Notary,
+    pub(super) learned: Learned,
     /// Counts the requests in flight, for the limit and for the idle timer.
     pub(super) activity: Activity,
     pub(super) held: AtomicUsize,
@@ -115,6 +122,9 @@ impl Service {
             host_keys: HostKeys::default(),
             inbox: None,
             outbound: None,
+            counts: Arc::default(),
+            notary: Notary::new(None),
+            learned: Learned::default(),
             activity,
             held: AtomicUsize::new(0),
             mark,
@@ -141,10 +151,38 @@ impl Service {
         self
     }
 
+    /// The same with a place for secrets that providers tell; before the first connection only.
+    #[must_use]
+    pub(crate) fn with_learned(mut self, learned: Learned) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.0) {
+            shared.learned = learned;
+        }
+        self
+    }
+
+    /// The same with a way to call providers of webhooks; before the first connection only.
+    #[must_use]
+    pub fn with_outside(mut self, outside: Option<Outside>) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.0) {
+            shared.notary = Notary::new(outside);
+        }
+        self
+    }
+
     /// The byte budget, for what holds memory elsewhere.
     #[must_use]
     pub fn budget(&self) -> &Budget {
         &self.0.budget
+    }
+
+    /// What is counted.
+    pub(crate) fn counts(&self) -> &Arc<Counts> {
+        &self.0.counts
+    }
+
+    /// Requests that wait for a tunnel now.
+    pub(crate) fn held(&self) -> usize {
+        self.0.held.load(Ordering::Relaxed)
     }
 
     /// Requests in flight now, upgraded connections included.
@@ -172,7 +210,12 @@ impl Service {
             Protocol::Http1 => shared.limits.half_closed,
             Protocol::Http2 => Duration::ZERO,
         };
-        let io = TokioIo::new(VisitorIo::new(io, Arc::clone(&connection), half_closed));
+        let io = TokioIo::new(VisitorIo::new(
+            io,
+            Arc::clone(&connection),
+            Arc::clone(&shared.counts),
+            half_closed,
+        ));
         let answer = {
             let (shared, connection) = (Arc::clone(&shared), Arc::clone(&connection));
             service_fn(move |request: Request<Incoming>| {

@@ -220,7 +220,7 @@ impl Deliverer {
         if let Some(rule) = rule.filter(|_| self.delivery.resign) {
             let signable = Signable { method: "POST", url: &head.url, headers: &headers, body: &whole };
             // Without the provider's own key its signature stays, old as it is.
-            if let Ok(signed) = rule.verifier.sign_again(&signable, now, head.key) {
+            if let Ok(signed) = rule.verifier().sign_again(&signable, now, head.key) {
                 for (name, value) in signed.headers {
                     headers.insert(name, value);
                 }
@@ -284,6 +284,7 @@ mod tests {
             failure: None,
             kind: Some("event_callback".into()),
             retry: Some(1),
+            repeated: false,
             deadline_ms: 3000,
             kept_s: None,
         };

@@ -94,7 +94,15 @@ fn only_certificates_at_sns_are_asked_for() {
         verifier(TOPIC).certificate_url(&case.request()).map(|url| url.map(|url| url.to_string()))
     };
     assert_eq!(ask(URL), Ok(Some(URL.into())));
-    for other in ["https://evil.example/a.pem", "https://sns.us-east-1.amazonaws.com/a.txt", ""] {
+    for other in [
+        "https://evil.example/a.pem",
+        "https://sns.us-east-1.amazonaws.com/a.txt",
+        // SNS in another region is not the topic's.
+        "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem",
+        // What SNS answers to that quotes the asker.
+        "https://sns.us-east-1.amazonaws.com/?Action=-----BEGIN%20CERTIFICATE-----&x=.pem",
+        "",
+    ] {
         assert_eq!(ask(other), Err(Failure::CertificateUrl), "{other}");
     }
 }
@@ -113,7 +121,13 @@ fn a_subscription_is_confirmed_at_sns_alone() {
     };
     let url = "https://sns.us-east-1.amazonaws.com/?Action=ConfirmSubscription&Token=t";
     assert!(matches!(told(url), Some(Handshake::Confirm { url: at, .. }) if at.to_string() == url));
-    assert_eq!(told("https://evil.example/"), None);
+    for other in [
+        "https://evil.example/",
+        "https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription&Token=t",
+        "https://sns.us-east-1.amazonaws.com/?Action=DeleteTopic&Token=t",
+    ] {
+        assert_eq!(told(other), None, "{other}");
+    }
 }
 
 #[test]
@@ -123,4 +137,9 @@ fn what_is_no_certificate_is_none() {
         Certificate::from_pem(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").is_err()
     );
     assert!(Certificate::from_pem(&[b'x'; 20_000]).is_err());
+    let key = rcgen::KeyPair::generate().unwrap();
+    let pem = rcgen::CertificateParams::new(["x".to_owned()]).unwrap().self_signed(&key).unwrap().pem();
+    assert!(Certificate::from_pem(pem.as_bytes()).is_ok());
+    assert!(Certificate::from_pem(format!("<Error>{pem}</Error>").as_bytes()).is_err());
+    assert!(Certificate::from_pem(format!("The action\n{pem}").as_bytes()).is_err());
 }

@@ -84,24 +84,40 @@ pub(crate) struct Webhooks {
     /// Let in only what this provider has signed, and answer its handshakes; may be repeated
     #[arg(long, value_name = "PROVIDER[=PATH]")]
     #[arg(
-        help = "Let in only what this provider has signed, and answer its handshakes: slack, github, stripe, line and others; the secret is in the environment (SLACK_SIGNING_SECRET, …); other paths are closed then; may be repeated"
+        help = "Let in only what this provider has signed, and answer its handshakes: slack, github, stripe, line and others, or a [[webhook]] of irp.toml; the secret is in the environment or in .env (SLACK_SIGNING_SECRET, …); other paths are closed then; may be repeated"
     )]
     pub(crate) verify: Vec<String>,
     /// The path that the provider calls, with all below it [default: /slack for Slack, / for others]
     #[arg(long, value_name = "PATH", requires = "verify")]
     pub(crate) path: Option<String>,
     /// Leave this path open to everybody, with all below it; may be repeated
-    #[arg(long, value_name = "PATH", requires = "verify")]
+    #[arg(long, value_name = "PATH")]
     pub(crate) open: Vec<String>,
     /// Let everything pass, and only tell what the provider did not sign
-    #[arg(long, requires = "verify")]
+    #[arg(long)]
     pub(crate) report_only: bool,
     /// Leave the provider's handshakes to the program behind the tunnel
-    #[arg(long, requires = "verify")]
+    #[arg(long)]
     pub(crate) pass_handshakes: bool,
     /// Keep no events on the edge while this PC is away or the program does not answer
-    #[arg(long, requires = "verify")]
+    #[arg(long)]
     pub(crate) no_inbox: bool,
+    /// Verify nothing, though SLACK_SIGNING_SECRET is set: alone it means --verify slack
+    #[arg(long, conflicts_with_all = ["verify", "open", "report_only", "pass_handshakes", "no_inbox"])]
+    pub(crate) no_verify: bool,
+}
+
+impl Webhooks {
+    /// A flag that means nothing where nothing is verified, if one was typed.
+    pub(crate) fn beside_verify(&self) -> Option<&'static str> {
+        let typed = [
+            (!self.open.is_empty(), "--open"),
+            (self.report_only, "--report-only"),
+            (self.pass_handshakes, "--pass-handshakes"),
+            (self.no_inbox, "--no-inbox"),
+        ];
+        typed.into_iter().find(|(is_typed, _)| *is_typed).map(|(_, flag)| flag)
+    }
 }
 
 /// How requests are forwarded.

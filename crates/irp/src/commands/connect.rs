@@ -168,7 +168,7 @@ async fn config(
         lanes_max: forwarding.lanes_max,
         stream_window: STREAM_WINDOW,
         timeouts: Timeouts::default(),
-        policies: policies::for_flags(&flags.webhooks)?,
+        policies: policies::for_flags(&flags.webhooks, environment, ui)?,
         proxy: client::proxy(environment)?,
         agent: client::AGENT.to_owned(),
     })

@@ -14,7 +14,10 @@ use irp_edge::{
 };
 use irp_wire::tasks::Tasks;
 use sd_notify::NotifyState;
-use tokio::{sync::oneshot, time::interval};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::interval,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -70,11 +73,12 @@ pub(super) async fn run(flags: cli::Edge, environment: &Environment, ui: &Ui) ->
     let zone = in_aws.as_ref().and_then(|aws| aws.dns.clone());
     let mut config = edge::from_file(file, &table, environment, zone)?;
     if let Some(aws) = &in_aws {
-        aws.secrets.apply(&aws.names, &mut config.hosts)?;
+        aws.secrets.apply(&aws.names, &mut config.hosts);
     }
     let edge = Edge::bind_on(config, table, given).await.map_err(|error| explain(&error))?;
     announce(&edge, ui);
-    let keys = KeysFile { path: flags.config, names, own_sshd, list: edge.key_list() };
+    let secrets = in_aws.as_ref().map(|aws| aws.secrets.again());
+    let keys = KeysFile { path: flags.config, names, own_sshd, list: edge.key_list(), secrets };
     let watchers = Tasks::new();
     if let Some(file) = ends_at {
         let (notices, stop) = (notices.clone(), watchers.token().clone());
@@ -85,7 +89,11 @@ pub(super) async fn run(flags: cli::Edge, environment: &Environment, ui: &Ui) ->
     if let Some(aws) = &in_aws {
         watchers.spawn(aws.records.clone().run(notices, troubles, watchers.token().clone()));
     }
-    let departure = Departure { presence, machine_ends: in_aws.and_then(|aws| aws.machine_ends) };
+    let machine_ends = in_aws.as_ref().and_then(|aws| aws.machine_ends.clone());
+    if let Some(aws) = in_aws {
+        watchers.spawn(aws.secrets.follow(watchers.token().clone()));
+    }
+    let departure = Departure { presence, machine_ends };
     let code = serve(edge, &mut signals, &mut reload, &keys, &departure).await;
     watchers.shutdown(WATCHERS_STOP).await;
     code
@@ -129,10 +137,16 @@ fn announce(edge: &Edge, ui: &Ui) {
     for address in &http {
         tracing::info!(%address, "listening for plain HTTP");
     }
+    let metrics = edge.metrics_address();
+    if let Some(address) = metrics {
+        tracing::info!(%address, "showing metrics at /metrics");
+    }
     tracing::info!(identity, "this is the edge's identity, which clients remember");
     ui.event(
         "listening",
-        &serde_json::json!({ "addresses": addresses, "http_addresses": http, "identity": identity }),
+        &serde_json::json!({
+            "addresses": addresses, "http_addresses": http, "metrics_address": metrics, "identity": identity
+        }),
     );
 }
 
@@ -186,11 +200,16 @@ struct KeysFile {
     /// Whether an sshd of ours has read the keys as well.
     own_sshd: bool,
     list: KeyList,
+    /// Has signing secrets read again.
+    secrets: Option<Arc<Notify>>,
 }
 
 impl KeysFile {
     /// A mistake in the file changes nothing: the edge serves others, who have made none.
     fn read_again(&self) {
+        if let Some(secrets) = &self.secrets {
+            secrets.notify_one();
+        }
         let file = match EdgeFile::read(&self.path) {
             Ok(file) => file,
             Err(failure) => {

@@ -15,7 +15,10 @@ use crate::{
     authority,
     cli::Sign,
     clock,
-    config::policies,
+    config::{
+        secrets::Secrets,
+        senders::{self, Named},
+    },
     environment::Environment,
     error::{Failure, Kind},
     ui::Ui,
@@ -29,14 +32,14 @@ const LOCAL: &str = "localhost";
 
 /// Sends it and shows the answer.
 pub(super) async fn run(flags: Sign, environment: &Environment, ui: &Ui) -> Result<ExitCode, Failure> {
-    let provider = policies::known(&flags.provider)?;
+    let Named { provider, variable, .. } = senders::named(&flags.provider, environment)?;
     if !provider.is_symmetric() {
-        let title = provider.manners().title;
+        let title = provider.title();
         return Err(Failure::new(Kind::User, format!("{title} signs with a private key that only it has"))
             .hint("irp can verify its requests, and sign none"));
     }
-    let variable = flags.secret_env.as_deref().unwrap_or(provider.manners().variable);
-    let secrets = policies::from_environment(&provider, variable)?;
+    let variable = flags.secret_env.as_ref().unwrap_or(&variable);
+    let secrets = Secrets::of_client().of(&provider, variable)?;
     let secret = secrets.first().map(|secret| Secret::new(secret.expose()));
     let secret = secret.ok_or_else(|| Failure::new(Kind::Internal, "there is no secret"))?;
     let now = clock::now();
@@ -92,7 +95,7 @@ fn show(answered: &Called, provider: &Provider, kind: &str, ui: &Ui) -> ExitCode
         }
     }
     if answered.took > deadline {
-        ui.warning_line(&format!("{} would not have waited so long", provider.manners().title));
+        ui.warning_line(&format!("{} would not have waited so long", provider.title()));
     }
     if status.is_success() { ExitCode::SUCCESS } else { Kind::Network.exit_code() }
 }

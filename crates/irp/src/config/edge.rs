@@ -57,6 +57,7 @@ pub(crate) fn from_file(
     Ok(EdgeConfig {
         listen: file.listen,
         http_listen: file.http_listen,
+        metrics_listen: file.metrics_listen.map(|listen| listen.0),
         public_port: None,
         hosts: file.hosts.into_iter().map(rules).collect::<Result<_, _>>()?,
         keys: keys(file.keys),

@@ -39,6 +39,8 @@ pub(crate) struct EdgeFile {
     /// Where plain HTTP comes in: redirects, and http-01.
     #[serde(default)]
     pub(crate) http_listen: Vec<SocketAddr>,
+    /// Where metrics are shown, to this machine alone.
+    pub(crate) metrics_listen: Option<Loopback>,
     /// Certificates, accounts and the edge's identity.
     #[serde(default = "default_state_dir")]
     pub(crate) state_dir: PathBuf,
@@ -59,6 +61,22 @@ pub(crate) struct EdgeFile {
     pub(crate) aws: Option<Aws>,
     #[serde(default)]
     pub(crate) log: Log,
+}
+
+/// An address that only this machine reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "SocketAddr")]
+pub(crate) struct Loopback(pub(crate) SocketAddr);
+
+impl TryFrom<SocketAddr> for Loopback {
+    type Error = String;
+
+    fn try_from(address: SocketAddr) -> Result<Self, String> {
+        if address.ip().is_loopback() {
+            return Ok(Self(address));
+        }
+        Err(format!("{address} is not of this machine alone: write 127.0.0.1:{} or [::1]:…", address.port()))
+    }
 }
 
 fn default_listen() -> Vec<SocketAddr> {

@@ -13,7 +13,7 @@ use irp_launch::{
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::toml_file;
+use super::{senders::Sender, toml_file};
 use crate::{
     cli::launch,
     environment::{self, Environment},
@@ -23,10 +23,10 @@ use crate::{
 };
 
 /// The file of variables in the current folder, if no other is named.
-const ENV_FILE: &str = ".env";
+pub(super) const ENV_FILE: &str = ".env";
 
 /// The file of settings, in the current folder or in irp's configuration folder.
-const TOML_FILE: &str = "irp.toml";
+pub(super) const TOML_FILE: &str = "irp.toml";
 
 /// How alike a name of `.env` must be to one of ours to be taken for a slip (Jaro–Winkler, 0 to 1). High, since
 /// the file may hold settings of other programs.
@@ -174,6 +174,18 @@ pub(crate) fn zone_if_set(
     read(&layers(flags, environment, ui)?, Key::HostedZoneDomain)
 }
 
+/// The senders of webhooks that `irp.toml` describes.
+///
+/// # Errors
+///
+/// When the file is there and wrong.
+pub(super) fn senders(environment: &Environment) -> Result<Vec<Sender>, Failure> {
+    match named_or(None, usual_toml(environment)) {
+        Some(file) => Ok(toml_file::read::<LaunchFile>(&file)?.webhook),
+        None => Ok(Vec::new()),
+    }
+}
+
 fn read<T: FromStr<Err = ValueError>>(layers: &Layers, key: Key) -> Result<Option<T>, Failure> {
     let Some((text, origin)) = layers.find(key) else { return Ok(None) };
     let wrong = |why| explain(&[SettingError::Value { key, origin, text: text.to_owned(), why }]);
@@ -192,12 +204,16 @@ fn layers(flags: &launch::Settings, environment: &Environment, ui: &Ui) -> Resul
         let known = variables.into_iter().filter_map(|(name, text)| Some((Key::named(&name)?, text)));
         layers.push(Source::File(file.display().to_string()), known);
     }
-    let own = environment.config_dir.as_ref().map(|folder| folder.join(TOML_FILE));
-    if let Some(file) = named_or(flags.config.as_deref(), [Some(TOML_FILE.into()), own]) {
+    if let Some(file) = named_or(flags.config.as_deref(), usual_toml(environment)) {
         let texts: LaunchFile = toml_file::read(&file)?;
         layers.push(Source::File(file.display().to_string()), texts.texts());
     }
     Ok(layers)
+}
+
+/// Where `irp.toml` is looked for.
+fn usual_toml(environment: &Environment) -> [Option<PathBuf>; 2] {
+    [Some(TOML_FILE.into()), environment.config_dir.as_ref().map(|folder| folder.join(TOML_FILE))]
 }
 
 /// The file that was named, which must be there, or the first of the usual ones that is.
@@ -206,7 +222,7 @@ fn named_or(named: Option<&Path>, usual: impl IntoIterator<Item = Option<PathBuf
 }
 
 /// The variables of a file, which stay out of the environment: nothing that irp starts inherits them.
-fn variables(file: &Path) -> Result<Vec<(String, String)>, Failure> {
+pub(super) fn variables(file: &Path) -> Result<Vec<(String, String)>, Failure> {
     let failed = |error: dotenvy::Error| {
         let failure = Failure::new(Kind::Config, format!("cannot read {}", file.display()));
         match error {
@@ -253,7 +269,8 @@ fn explain(errors: &[SettingError]) -> Failure {
     }
 }
 
-/// `irp.toml`: each setting by its name in small letters. A secret is none of them: such a file gets shared.
+/// `irp.toml`: each setting by its name in small letters, and senders of webhooks. A secret is none of them: such a
+/// file gets shared.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct LaunchFile {
@@ -275,6 +292,7 @@ struct LaunchFile {
     acme_directory: Option<Scalar>,
     locale: Option<Scalar>,
     timezone: Option<Scalar>,
+    webhook: Vec<Sender>,
 }
 
 /// A value as people write it in TOML; what is allowed, its setting says.

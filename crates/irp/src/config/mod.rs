@@ -10,6 +10,8 @@ pub(crate) mod edge;
 pub(crate) mod edge_file;
 pub(crate) mod launch;
 pub(crate) mod policies;
+pub(crate) mod secrets;
+pub(crate) mod senders;
 mod toml_file;
 pub(crate) mod values;
 

@@ -1,23 +1,29 @@
 //! Policies for webhooks: from the flags of a client, and from `edge.toml`. Their secrets come from the
 //! environment or from files, never from a command line.
+//!
+//! Slack's signing secret alone, without any flag, switches Slack on for a client.
 
 use std::{fs, path::PathBuf, sync::Arc};
 
-use irp_edge::http::webhook::{Path, Policies, PolicyError, Rule};
-use irp_webhook::{Provider, Row, Secret, Settings};
-use irp_wire::policy::{self, Policy, SecretText};
+use irp_edge::http::webhook::{self, Path, Policies, PolicyError, Rule};
+use irp_webhook::{Provider, Secret, Settings};
+use irp_wire::policy::{self, Policy, Row, SecretText};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
+use serde_json::json;
 
-use super::edge_file::Host;
+use super::{
+    edge_file::Host,
+    secrets::Secrets,
+    senders::{self, Named},
+};
 use crate::{
     cli::forward::Webhooks,
-    environment,
+    environment::Environment,
     error::{Failure, Kind},
+    ui::Ui,
 };
 
-/// Appended to the name of a variable, it names the secret that was valid before, while secrets are changed.
-const OLD: &str = "_OLD";
 /// The variable with the word that Meta repeats.
 const META_VERIFY_TOKEN: &str = "META_VERIFY_TOKEN";
 /// The provider whose secret is a setting of a launch.
@@ -46,7 +52,7 @@ pub(crate) struct Verify {
     /// Whether events are kept while nobody is there to take them.
     #[serde(default = "yes")]
     inbox: bool,
-    row: Option<CustomRow>,
+    row: Option<Row>,
 }
 
 fn yes() -> bool {
@@ -64,31 +70,30 @@ enum Mode {
     Report,
 }
 
-/// The signature scheme of a provider that irp does not know; see [`Row`].
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CustomRow {
-    signature: String,
-    format: Option<String>,
-    encoding: Option<String>,
-    algorithm: Option<String>,
-    key: Option<String>,
-    template: Option<String>,
-    timestamp: Option<String>,
-    tolerance: Option<u32>,
-    id: Option<String>,
-}
-
-/// The policies of flags, with their secrets; `None` where there are none.
+/// The policies of a client, with their secrets; `None` where there are none. What no flag asked for is told.
 ///
 /// # Errors
 ///
 /// When a provider is not known, its secret is not there, or a path is none.
-pub(crate) fn for_flags(flags: &Webhooks) -> Result<Option<Arc<policy::Policies>>, Failure> {
-    with_slack(flags, None)
+pub(crate) fn for_flags(
+    flags: &Webhooks,
+    environment: &Environment,
+    ui: &Ui,
+) -> Result<Option<Arc<policy::Policies>>, Failure> {
+    let secrets = Secrets::of_client();
+    let mut verify = flags.verify.clone();
+    if verify.is_empty() && !flags.no_verify && has_slack_alone(flags, &secrets, ui)? {
+        verify.push(SLACK.to_owned());
+    }
+    if let (true, Some(flag)) = (verify.is_empty(), flags.beside_verify()) {
+        let what = format!("{flag} goes with --verify");
+        return Err(Failure::new(Kind::User, what).hint(format!("irp … --verify slack {flag}…")));
+    }
+    told(&verify, flags, &secrets, environment)
 }
 
-/// The same with a signing secret of Slack that was found elsewhere, for when the environment has none.
+/// The same for a machine that verifies Slack by itself where this secret is set: then it is no policy of the client,
+/// unless a flag says so.
 ///
 /// # Errors
 ///
@@ -96,37 +101,36 @@ pub(crate) fn for_flags(flags: &Webhooks) -> Result<Option<Arc<policy::Policies>
 pub(crate) fn with_slack(
     flags: &Webhooks,
     slack: Option<&SecretString>,
+    environment: &Environment,
 ) -> Result<Option<Arc<policy::Policies>>, Failure> {
-    if flags.verify.is_empty() {
-        return Ok(None);
+    if flags.no_verify && slack.is_some() {
+        let what = "--no-verify cannot be had: a machine that knows Slack's secret verifies by itself";
+        return Err(Failure::new(Kind::User, what).hint("leave SLACK_SIGNING_SECRET out"));
     }
-    if flags.path.is_some() && flags.verify.len() > 1 {
+    let secrets = Secrets::of_client().with(Provider::named(SLACK), slack);
+    if let (true, None, Some(flag)) = (flags.verify.is_empty(), slack, flags.beside_verify()) {
+        let what = format!("{flag} goes with --verify");
+        return Err(Failure::new(Kind::User, what).hint(format!("irp … --verify slack {flag}…")));
+    }
+    told(&flags.verify, flags, &secrets, environment)
+}
+
+/// What the edge is told; `None` where that is nothing.
+fn told(
+    verify: &[String],
+    flags: &Webhooks,
+    secrets: &Secrets,
+    environment: &Environment,
+) -> Result<Option<Arc<policy::Policies>>, Failure> {
+    if flags.path.is_some() && verify.len() > 1 {
         return Err(Failure::new(Kind::User, "--path goes with one --verify")
             .hint("--verify slack=/slack --verify github=/hooks/github"));
     }
-    let one = |typed: &String| {
-        let (name, path) = match typed.split_once('=') {
-            Some((name, path)) => (name, Some(path.to_owned())),
-            None => (typed.as_str(), flags.path.clone()),
-        };
-        let provider = known(name)?;
-        let verify_token = if name == "meta" { environment::secret(META_VERIFY_TOKEN) } else { None };
-        let secrets = match (from_environment(&provider, provider.manners().variable), slack) {
-            (Err(_), Some(slack)) if name == SLACK => vec![SecretText::new(slack.expose_secret())],
-            (found, _) => found?,
-        };
-        Ok::<_, Failure>(Policy {
-            provider: name.to_owned(),
-            path,
-            secrets,
-            verify_token: verify_token.map(|token| SecretText::new(token.expose_secret())),
-            report: flags.report_only,
-            handshakes: !flags.pass_handshakes,
-            inbox: !flags.no_inbox,
-        })
-    };
-    let policies = flags.verify.iter().map(one).collect::<Result<Vec<_>, _>>()?;
-    let told = policy::Policies { policies, open: flags.open.clone() };
+    if verify.is_empty() && flags.open.is_empty() {
+        return Ok(None);
+    }
+    let policies = verify.iter().map(|typed| asked(typed, flags, secrets, environment));
+    let told = policy::Policies { policies: policies.collect::<Result<_, _>>()?, open: flags.open.clone() };
     // The edge says the same; but here it can be said at once, and to the one who typed it.
     Policies::from_client(&told).map_err(|error| wrong("--verify cannot be done", &error))?;
     let length = serde_json::to_vec(&told).map_or(usize::MAX, |line| line.len());
@@ -134,6 +138,57 @@ pub(crate) fn with_slack(
         return Err(Failure::new(Kind::User, "there are more --verify and --open than an edge takes"));
     }
     Ok(Some(Arc::new(told)))
+}
+
+/// The policy of one `--verify PROVIDER[=PATH]`.
+fn asked(
+    typed: &str,
+    flags: &Webhooks,
+    secrets: &Secrets,
+    environment: &Environment,
+) -> Result<Policy, Failure> {
+    let (name, path) = match typed.split_once('=') {
+        Some((name, path)) => (name, Some(path.to_owned())),
+        None => (typed, flags.path.clone()),
+    };
+    let Named { provider, row, path: usual_path, variable } = senders::named(name, environment)?;
+    let is_told = provider.learns_secret() && !flags.pass_handshakes && secrets.find(&variable)?.is_none();
+    // What the provider tells in its handshake, the edge learns, or knows already.
+    let shared = if is_told { Vec::new() } else { secrets.of(&provider, &variable)? };
+    let verify_token = if name == "meta" { secrets.find(META_VERIFY_TOKEN)? } else { None };
+    Ok(Policy {
+        provider: name.to_owned(),
+        path: path.or(usual_path),
+        secrets: shared,
+        verify_token: verify_token.map(|found| SecretText::new(found.expose())),
+        report: flags.report_only,
+        handshakes: !flags.pass_handshakes,
+        inbox: !flags.no_inbox,
+        row,
+    })
+}
+
+/// Whether Slack's signing secret is there, which alone switches Slack on; says so.
+fn has_slack_alone(flags: &Webhooks, secrets: &Secrets, ui: &Ui) -> Result<bool, Failure> {
+    let Some(manners) = Provider::named(SLACK).map(|slack| *slack.manners()) else { return Ok(false) };
+    let (variable, path) = (manners.variable, manners.path);
+    let found = match secrets.find(variable) {
+        Ok(found) => found,
+        // Nobody asked for anything in this file, which may be another program's.
+        Err(failure) => {
+            let why = [failure.message()].into_iter().chain(failure.causes().iter().map(String::as_str));
+            ui.warning(&format!("{}: a {variable} in it does not count", why.collect::<Vec<_>>().join(": ")));
+            return Ok(false);
+        }
+    };
+    // A reference is for the edge, which verifies by itself then.
+    let Some(found) = found.filter(|found| !found.is_reference()) else { return Ok(false) };
+    let place = &found.place;
+    let mode = if flags.report_only { "told, not stopped" } else { "all else is closed" };
+    ui.step("webhooks", "looking")
+        .done(&format!("slack at {path}, {mode}: {variable} is in {place} (--open PATH, --no-verify)"));
+    ui.event("verifying", &json!({ "provider": SLACK, "path": path, "variable": variable, "place": place }));
+    Ok(true)
 }
 
 /// The policies of a `[[host]]`; `None` where it has none.
@@ -164,21 +219,35 @@ pub(crate) fn for_host(host: &Host) -> Result<Option<Policies>, Failure> {
 pub(crate) fn for_secret(provider: &str, secret: &SecretString) -> Result<Policies, Failure> {
     let what = format!("the secret of {provider} in [aws.secrets] is of no use");
     let secrets = secrets_in(secret.expose_secret());
-    let rule = Rule::new(known(provider)?, None, &secrets, Settings::default(), false, true);
+    let provider = webhook::provider(provider, None).map_err(|error| wrong(&what, &error))?;
+    let rule = Rule::new(provider, None, &secrets, Settings::default(), false, true);
     rule.and_then(|rule| Policies::new(vec![rule], Vec::new())).map_err(|error| wrong(&what, &error))
+}
+
+/// Lets this secret (or several, one a line) count in the place of those before.
+///
+/// # Errors
+///
+/// When it is of no use for the provider.
+pub(crate) fn replace_secret(policies: &Policies, secret: &SecretString) -> Result<(), Failure> {
+    let replaced = policies.replace_secrets(&secrets_in(secret.expose_secret()));
+    replaced.map_err(|error| wrong("the secret is of no use", &error))
 }
 
 fn rule(verify: &Verify, what: &str) -> Result<Rule, Failure> {
     let provider = match &verify.row {
-        Some(row) => Provider::custom(&verify.provider, &row.row()).map_err(|error| wrong(what, &error))?,
+        Some(_) => {
+            webhook::provider(&verify.provider, verify.row.as_ref()).map_err(|error| wrong(what, &error))?
+        }
         None => known(&verify.provider)?,
     };
     let secrets = match (&verify.secret_file, &verify.secret_env) {
         (Some(file), None) => lines_of(file)?,
         (None, Some(variable)) => {
-            let secrets = from_environment(&provider, variable)?;
+            let secrets = Secrets::of_edge().of(&provider, variable)?;
             secrets.iter().map(|secret| Secret::new(secret.expose())).collect()
         }
+        (None, None) if provider.learns_secret() && verify.handshakes => Vec::new(),
         _ => {
             return Err(Failure::new(Kind::Config, what).hint(format!(
                 "one of secret_file and secret_env says where the secret of {} is",
@@ -190,27 +259,11 @@ fn rule(verify: &Verify, what: &str) -> Result<Rule, Failure> {
         Some(file) => lines_of(file)?.into_iter().next(),
         None => None,
     };
-    let settings = Settings { verify_token, learn: false };
+    let settings = Settings { verify_token, learn: secrets.is_empty() };
     let report = verify.mode == Mode::Report;
     Rule::new(provider, verify.path.as_deref(), &secrets, settings, report, verify.handshakes)
         .map(|rule| rule.with_inbox(verify.inbox))
         .map_err(|error: PolicyError| wrong(what, &error))
-}
-
-impl CustomRow {
-    fn row(&self) -> Row<'_> {
-        Row {
-            signature: &self.signature,
-            format: self.format.as_deref().unwrap_or(Row::PLAIN.format),
-            encoding: self.encoding.as_deref().unwrap_or(Row::PLAIN.encoding),
-            algorithm: self.algorithm.as_deref().unwrap_or(Row::PLAIN.algorithm),
-            key: self.key.as_deref().unwrap_or(Row::PLAIN.key),
-            template: self.template.as_deref().unwrap_or(Row::PLAIN.template),
-            timestamp: self.timestamp.as_deref().unwrap_or(Row::PLAIN.timestamp),
-            tolerance: self.tolerance.unwrap_or(Row::PLAIN.tolerance),
-            id: self.id.as_deref().unwrap_or(Row::PLAIN.id),
-        }
-    }
 }
 
 /// The provider of the table by this name.
@@ -219,35 +272,7 @@ impl CustomRow {
 ///
 /// When there is none; the nearest name is hinted at.
 pub(crate) fn known(name: &str) -> Result<Provider, Failure> {
-    Provider::named(name).ok_or_else(|| {
-        let shown: String = name.chars().take(40).collect();
-        let near = |provider: &&Provider| strsim::jaro_winkler(provider.name(), name) > 0.8;
-        let failure = Failure::new(Kind::User, format!("irp knows no webhook provider `{shown}`"));
-        let all = Provider::all();
-        match all.iter().find(near) {
-            Some(provider) => failure.hint(format!("did you mean {}?", provider.name())),
-            None => failure
-                .hint(all.iter().map(Provider::name).collect::<Vec<_>>().join(", "))
-                .hint("`irp edge` takes others too: `row` of a [[host.verify]]"),
-        }
-    })
-}
-
-/// The secret of `variable`, and the one before it.
-pub(crate) fn from_environment(provider: &Provider, variable: &str) -> Result<Vec<SecretText>, Failure> {
-    let found = [environment::secret(variable), environment::secret(&format!("{variable}{OLD}"))];
-    let secrets: Vec<_> =
-        found.into_iter().flatten().map(|secret| SecretText::new(secret.expose_secret())).collect();
-    if secrets.is_empty() {
-        let title = provider.manners().title;
-        let whose = if title.is_empty() { provider.name() } else { title };
-        return Err(Failure::new(
-            Kind::User,
-            format!("there is no secret for {whose}: {variable} is not set"),
-        )
-        .hint(format!("{variable}=… irp …, or an export of it in the shell's own file")));
-    }
-    Ok(secrets)
+    Provider::named(name).ok_or_else(|| senders::unknown(name, std::iter::empty()))
 }
 
 fn lines_of(file: &PathBuf) -> Result<Vec<Secret>, Failure> {

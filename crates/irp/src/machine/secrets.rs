@@ -1,55 +1,88 @@
-//! `[aws.secrets]`: signing secrets that the machine's role reads from Parameter Store, so that none is in a file or in
-//! user-data.
+//! `[aws.secrets]`: signing secrets that the machine's role reads from Parameter Store or Secrets Manager, so that none is
+//! in a file or in user-data. They are read again every minute and at SIGHUP: a secret that was changed counts soon.
 //!
 //! What cannot be read closes its paths: the policy stands, with a secret that nobody has, and everybody who is connected
-//! hears of it. A machine that took the secret's absence for "no policy" would let everything in.
+//! hears of it. A machine that took the secret's absence for "no policy" would let everything in. What could be read
+//! once goes on to count while it cannot be read again.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use aws_lc_rs::rand;
 use irp_aws::Aws;
-use irp_edge::{config::Host, http::access::Access, notices::Notices};
+use irp_edge::{
+    config::Host,
+    http::{access::Access, webhook::Policies},
+    notices::Notices,
+};
 use irp_wire::name::Hostname;
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::{sync::Notify, time::sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{edge_file::aws::Secrets, policies},
     error::{Failure, Kind},
 };
 
-/// How references begin; what follows is the path of a parameter.
-const SCHEME: &str = "ssm:";
+/// How references to Parameter Store begin; what follows is the path of a parameter.
+const PARAMETER: &str = "ssm:";
+/// How references to Secrets Manager begin; what follows is the name of a secret.
+const SECRET: &str = "secretsmanager:";
+/// Parameter Store gives out secrets of Secrets Manager under this path, to whoever may read both.
+const BY_WAY_OF: &str = "/aws/reference/secretsmanager/";
+/// How often references are read again.
+const READ_EVERY: Duration = Duration::from_secs(60);
 
-/// The secrets of providers, ready for policies.
-pub(crate) struct SigningSecrets(Vec<(&'static str, SecretString)>);
+/// The secrets of providers, and the policies that they make.
+pub(crate) struct SigningSecrets {
+    aws: Aws,
+    notices: Notices,
+    kept: Vec<Kept>,
+    now: Arc<Notify>,
+}
+
+struct Kept {
+    provider: &'static str,
+    reference: String,
+    /// `None` while it could never be read.
+    value: Option<SecretString>,
+    policies: Policies,
+}
 
 /// Reads what the table names.
 ///
 /// # Errors
 ///
-/// When there is no randomness.
+/// When a secret is of no use for its provider, or there is no randomness.
 pub(crate) async fn read(aws: &Aws, table: &Secrets, notices: &Notices) -> Result<SigningSecrets, Failure> {
-    let mut secrets = Vec::new();
+    let mut kept = Vec::new();
     for (provider, reference) in table.references() {
-        let secret = match value_of(aws, reference).await {
-            Ok(secret) => secret,
+        let value = match value_of(aws, reference).await {
+            Ok(value) => Some(value),
             Err(why) => {
                 tracing::error!(provider, reference, why, "the signing secret cannot be read");
                 notices.post(format!(
                     "the signing secret {reference} cannot be read ({why}): this edge refuses what {provider} \
-                     sends, until its service is started again"
+                     sends, until it can be"
                 ));
-                nobodys()?
+                None
             }
         };
-        secrets.push((provider, secret));
+        let policies = match &value {
+            Some(value) => policies::for_secret(provider, value)?,
+            None => policies::for_secret(provider, &nobodys()?)?,
+        };
+        kept.push(Kept { provider, reference: reference.to_owned(), value, policies });
     }
-    Ok(SigningSecrets(secrets))
+    Ok(SigningSecrets { aws: aws.clone(), notices: notices.clone(), kept, now: Arc::default() })
 }
 
 async fn value_of(aws: &Aws, reference: &str) -> Result<SecretString, String> {
-    let name = reference.strip_prefix(SCHEME).unwrap_or(reference);
-    match aws.ssm().parameter(name).await {
+    let name = match reference.strip_prefix(SECRET) {
+        Some(secret) => format!("{BY_WAY_OF}{secret}"),
+        None => reference.strip_prefix(PARAMETER).unwrap_or(reference).to_owned(),
+    };
+    match aws.ssm().parameter(&name).await {
         Ok(Some(parameter)) if !parameter.value.expose_secret().trim().is_empty() => Ok(parameter.value),
         Ok(Some(_)) => Err("it is empty".into()),
         Ok(None) => Err("there is no such parameter".into()),
@@ -69,19 +102,14 @@ fn nobodys() -> Result<SecretString, Failure> {
 
 impl SigningSecrets {
     /// Puts a policy for each secret on all `names`. Rules of the file for the same path go first.
-    ///
-    /// # Errors
-    ///
-    /// When a secret is of no use for its provider.
-    pub(crate) fn apply(&self, names: &[Hostname], hosts: &mut Vec<Host>) -> Result<(), Failure> {
-        for (provider, secret) in &self.0 {
-            let policies = policies::for_secret(provider, secret)?;
+    pub(crate) fn apply(&self, names: &[Hostname], hosts: &mut Vec<Host>) {
+        for Kept { policies, .. } in &self.kept {
             for name in names {
                 let host = hosts.iter_mut().find(|host| host.name == *name);
                 match host {
                     Some(host) => {
                         let both =
-                            host.policies.take().map_or_else(|| policies.clone(), |own| own.and(&policies));
+                            host.policies.take().map_or_else(|| policies.clone(), |own| own.and(policies));
                         host.policies = Some(both);
                     }
                     None => hosts.push(Host {
@@ -93,6 +121,50 @@ impl SigningSecrets {
                 }
             }
         }
-        Ok(())
+    }
+
+    /// What has the secrets read again at once, when it is notified.
+    pub(crate) fn again(&self) -> Arc<Notify> {
+        Arc::clone(&self.now)
+    }
+
+    /// Reads the references again and again, until `stop`.
+    pub(crate) async fn follow(mut self, stop: CancellationToken) {
+        let now = Arc::clone(&self.now);
+        while !self.kept.is_empty() {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = now.notified() => {}
+                () = sleep(READ_EVERY) => {}
+            }
+            for kept in &mut self.kept {
+                kept.refresh(&self.aws, &self.notices).await;
+            }
+        }
+    }
+}
+
+impl Kept {
+    async fn refresh(&mut self, aws: &Aws, notices: &Notices) {
+        let (provider, reference) = (self.provider, &self.reference);
+        let value = match value_of(aws, reference).await {
+            Ok(value) => value,
+            Err(why) => {
+                return tracing::debug!(provider, reference, why, "the signing secret cannot be read again");
+            }
+        };
+        if self.value.as_ref().is_some_and(|before| before.expose_secret() == value.expose_secret()) {
+            return;
+        }
+        if let Err(failure) = policies::replace_secret(&self.policies, &value) {
+            let why = failure.causes().join(": ");
+            return tracing::warn!(provider, reference, why, "the changed signing secret is of no use");
+        }
+        tracing::info!(provider, reference, "the signing secret was read anew");
+        if self.value.is_none() {
+            notices
+                .post(format!("the signing secret {reference} is there now: what {provider} signs passes"));
+        }
+        self.value = Some(value);
     }
 }

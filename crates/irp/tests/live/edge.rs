@@ -14,6 +14,8 @@ pub(crate) const LOCAL: &str = "[certificate]\nmode = \"local\"\n";
 pub(crate) struct Edge {
     pub(crate) running: Running,
     pub(crate) address: SocketAddr,
+    /// Where its metrics are, if they are shown.
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 impl Edge {
@@ -30,8 +32,10 @@ impl Edge {
         let mut command = irp(home, &["edge", "--config", "edge.toml", "--json"]);
         change(&mut command);
         let mut running = Running::start(command, home.join("edge.log"));
-        let address = running.event("listening")["addresses"][0].as_str().unwrap().parse().unwrap();
-        Self { running, address }
+        let listening = running.event("listening");
+        let address = listening["addresses"][0].as_str().unwrap().parse().unwrap();
+        let metrics = listening["metrics_address"].as_str().map(|address| address.parse().unwrap());
+        Self { running, address, metrics }
     }
 
     /// `HOST:PORT` of a name at this edge.

@@ -13,6 +13,7 @@ mod inbox;
 mod killed;
 mod libraries;
 mod machine;
+mod metrics;
 mod npm;
 mod packages;
 mod program;

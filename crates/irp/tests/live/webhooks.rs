@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::{
     edge::{Edge, LOCAL, key_table, keygen},
-    program::{Running, free_port, irp},
+    program::{Running, ca_path, curl, free_port, irp},
 };
 
 const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
@@ -65,6 +65,102 @@ fn a_slack_app_can_be_registered_and_tried_without_slack() {
     assert_eq!(told["remark"], "slack ✗ signature does not match: wrong secret? (stopped at the edge)");
     up.interrupt();
     assert_eq!(up.end().code(), Some(0));
+}
+
+/// `irp up --local` before the built-in application, and the URL without its last slash.
+fn up(home: &Path, arguments: &[&str]) -> (Running, String) {
+    let port = free_port().to_string();
+    let all = [&["up", "--local", "--json", "--port", &port], arguments].concat();
+    let mut running = Running::start(irp(home, &all), home.join("up.log"));
+    let url = running.event("url")["url"].as_str().unwrap().trim_end_matches('/').to_owned();
+    (running, url)
+}
+
+#[test]
+fn a_signing_secret_in_env_alone_switches_slack_on() {
+    let home = TempDir::new().unwrap();
+    fs::write(home.path().join(".env"), format!("HOST_NAME=alice\nSLACK_SIGNING_SECRET={SECRET}\n")).unwrap();
+    let ca = ca_path(home.path());
+    let status = |url: &str, arguments: &[&str]| {
+        let all = [&["-o", "/dev/null", "-w", "%{http_code}", url], arguments].concat();
+        curl(&ca, &all)
+    };
+    let port = free_port().to_string();
+    let arguments = ["up", "--local", "--json", "--port", &port, "--open", "/health"];
+    let mut running = Running::start(irp(home.path(), &arguments), home.path().join("up.log"));
+    let told = running.event("verifying");
+    assert_eq!((&told["provider"], &told["place"]), (&Value::from("slack"), &Value::from(".env")), "{told}");
+    let url = running.event("url")["url"].as_str().unwrap().trim_end_matches('/').to_owned();
+    let events = format!("{url}/slack/events");
+
+    // irp sign finds the secret in the same file.
+    let mention = irp(home.path(), &["sign", "slack", "--to", &events]).output().unwrap();
+    assert!(mention.status.success(), "{}", text(&mention.stderr));
+    let echoed: Value = serde_json::from_slice(&mention.stdout).unwrap();
+    assert_eq!(echoed["headers"]["irp-verified"], "slack", "{echoed}");
+    assert_eq!(status(&events, &["-d", "{}"]), "401");
+    for open in ["/slack/install", "/slack/oauth_redirect?code=1", "/health"] {
+        let page = curl(&ca, &["-H", "accept: application/json", &format!("{url}{open}")]);
+        let echoed: Value = serde_json::from_str(&page).unwrap();
+        assert_eq!(echoed["headers"]["irp-verified"], Value::Null, "{open} {page}");
+    }
+    assert_eq!(status(&format!("{url}/"), &[]), "404");
+    running.interrupt();
+    assert_eq!(running.end().code(), Some(0));
+
+    let (open, url) = up(home.path(), &["--no-verify"]);
+    assert_eq!(status(&format!("{url}/slack/events"), &["-d", "{}"]), "200");
+    open.interrupt();
+    assert_eq!(open.end().code(), Some(0));
+
+    // Where the secret is kept elsewhere, the edge there has it.
+    fs::write(home.path().join(".env"), "SLACK_SIGNING_SECRET=ssm:/irp/secret/alice/slack\n").unwrap();
+    let (open, url) = up(home.path(), &[]);
+    assert_eq!(status(&format!("{url}/slack/events"), &["-d", "{}"]), "200");
+    open.interrupt();
+    assert_eq!(open.end().code(), Some(0));
+    let output = irp(home.path(), &["up", "--local", "--verify", "slack"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("SLACK_SIGNING_SECRET (.env) says where the secret is"));
+    let output = irp(home.path(), &["up", "--local", "--open", "/health"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("--open goes with --verify"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_sender_that_irp_toml_describes_is_verified_and_signed_for() {
+    let home = TempDir::new().unwrap();
+    let table = "[[webhook]]\nprovider = \"acme\"\npath = \"/hooks/acme\"\n[webhook.row]\n\
+        signature = \"x-acme-signature\"\nformat = \"prefix:sha256=\"\ntemplate = \"{ts}.{body}\"\n\
+        timestamp = \"header:x-acme-timestamp:s\"\n";
+    fs::write(home.path().join("irp.toml"), table).unwrap();
+    fs::write(home.path().join(".env"), "ACME_WEBHOOK_SECRET=hush-hush\n").unwrap();
+    let (mut up, url) = up(home.path(), &["--verify", "acme"]);
+    let to = format!("{url}/hooks/acme");
+    let sent = irp(home.path(), &["sign", "acme", "--to", &to]).output().unwrap();
+    assert!(sent.status.success(), "{}", text(&sent.stderr));
+    let echoed: Value = serde_json::from_slice(&sent.stdout).unwrap();
+    assert_eq!(echoed["headers"]["irp-verified"], "acme", "{echoed}");
+    assert!(up.event("request")["remark"].as_str().unwrap().starts_with("acme ✓"));
+    let stopped = sign(home.path(), ("ACME_WEBHOOK_SECRET", "another"), &["acme", "--to", &to]);
+    assert!(text(&stopped.stderr).contains("401"), "{}", text(&stopped.stderr));
+    up.interrupt();
+    assert_eq!(up.end().code(), Some(0));
+
+    let said = |toml: &str, name: &str| {
+        fs::write(home.path().join("irp.toml"), toml).unwrap();
+        let output = irp(home.path(), &["up", "--local", "--verify", name]).output().unwrap();
+        assert_ne!(output.status.code(), Some(0));
+        text(&output.stderr)
+    };
+    let told = said(&table.replace("template", "tmplate"), "acme");
+    assert!(told.contains("irp.toml:7:1: unknown key `tmplate`"), "{told}");
+    assert!(told.contains("did you mean `template`?"), "{told}");
+    let told = said(&table.replace("prefix:sha256=", "suffix"), "acme");
+    assert!(told.contains("[[webhook]] acme of irp.toml is of no use"), "{told}");
+    assert!(told.contains("format \"suffix\" does not read"), "{told}");
+    let told = said(table, "acmee");
+    assert!(told.contains("did you mean acme?"), "{told}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod bulk;
 mod cancel;
 mod claims;
 mod drain;
+mod handshakes;
 mod inbox;
 mod lanes;
 mod programs;

@@ -51,6 +51,7 @@ pub(crate) struct Options {
     pub(crate) access: Access,
     pub(crate) policies: Option<Policies>,
     pub(crate) ssh: Option<SshWay>,
+    pub(crate) machine: Machine,
     pub(crate) drain: Duration,
     /// Keys beside that of the stage, with the names they may claim.
     pub(crate) others: Vec<Grant>,
@@ -72,6 +73,7 @@ impl Default for Options {
             access: Access::default(),
             policies: None,
             ssh: None,
+            machine: Machine::default(),
             drain: DRAIN,
             others: Vec::new(),
             port: 0,
@@ -103,6 +105,7 @@ impl Stage {
         let config = EdgeConfig {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], port))],
             http_listen: Vec::new(),
+            metrics_listen: None,
             public_port: None,
             hosts: vec![Host { name, aliases, access: options.access, policies: options.policies }],
             keys: Keys::new(grants),
@@ -120,7 +123,7 @@ impl Stage {
             drain: options.drain,
         };
         let runtime = OwnRuntime::new();
-        let machine = Machine { outbound: options.outbound, ..Machine::default() };
+        let machine = Machine { outbound: options.outbound, ..options.machine };
         let binding = runtime.spawn(Edge::bind_on(config, Certificates::new(), machine));
         let edge = binding.await.unwrap().unwrap();
         let address = edge.addresses()[0];

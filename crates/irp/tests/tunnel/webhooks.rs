@@ -8,9 +8,14 @@ use std::{
 
 use http::HeaderMap;
 use irp_client::{ClientConfig, Event, Finished};
-use irp_edge::http::webhook::{self, Rule};
+use irp_edge::{
+    config::Machine,
+    http::webhook::{self, Rule},
+    outside::Outside,
+};
 use irp_testkit::{
     origin::{Echoed, Origin, RefusedPort, sha256},
+    sns::{self, Sns},
     visitor::Reply,
 };
 use irp_webhook::{Provider, Request, Secret, Settings};
@@ -35,6 +40,7 @@ pub(crate) fn policy(provider: &str, path: Option<&str>) -> Policy {
         handshakes: true,
         // What comes of it is told in `inbox`.
         inbox: false,
+        row: None,
     }
 }
 
@@ -266,8 +272,15 @@ async fn a_replay_is_stopped_and_a_redelivery_is_not() {
     assert_eq!(heard(&mut tunnel.client).await, (401, "slack ✗ seen before: a replay".into()));
     // GitHub signs no time: it may deliver the very same again, when a person asks it to.
     let github = signed("github", SECRET, "https://x/", b"{}", Duration::ZERO);
-    for _ in 0..2 {
+    for is_repeat in [false, true] {
         assert_eq!(send(&tunnel.stage, "/git", &github, b"{}").await.status, 200);
+        let told = async |client: &mut Client| loop {
+            let webhook = finished(client).await.webhook.unwrap();
+            if webhook.provider == "github" {
+                return webhook.repeated;
+            }
+        };
+        assert_eq!(told(&mut tunnel.client).await, is_repeat);
     }
     tunnel.close().await;
 
@@ -348,6 +361,122 @@ async fn no_reconnect_leaves_a_gap() {
     client.stop().await.unwrap();
     let client = stage.client(&origin.address().to_string()).await;
     assert_eq!(send(&stage, "/any", &[], b"{}").await.status, 200);
+    client.stop().await.unwrap();
+    stage.stop().await;
+}
+
+/// A stage whose edge calls this stand-in, and a client that wants the messages of its topic.
+async fn subscribed(sns: &Sns, origin: &Origin) -> (Stage, Client) {
+    let outside = Outside::to(sns.address(), sns.root()).unwrap();
+    let machine = Machine { outside: Some(outside), ..Machine::default() };
+    let stage = Stage::with(Options { machine, ..Options::default() }).await;
+    let mut config = stage.config(&origin.address().to_string());
+    let topic = Policy { secrets: vec![SecretText::new(sns::TOPIC)], ..policy("sns", Some("/sns")) };
+    wants(vec![topic], &[])(&mut config);
+    let mut client = Client::start(config);
+    client.connected().await;
+    (stage, client)
+}
+
+#[tokio::test]
+async fn messages_of_sns_are_verified_by_its_certificate_which_is_fetched_once() {
+    let (sns, origin) = (Sns::start().await.unwrap(), Origin::start());
+    let (stage, mut client) = subscribed(&sns, &origin).await;
+    for (id, version) in [("m-1", 1), ("m-2", 2)] {
+        let body = sns.message("Notification", id, version).to_string();
+        let reply = send(&stage, "/sns", &[], body.as_bytes()).await;
+        assert_eq!(reply.status, 200, "{version} {}", reply.text());
+        let echoed: Echoed = reply.json();
+        assert_eq!(echoed.values("irp-verified"), ["sns"]);
+        assert_eq!(echoed.sha256, sha256(body.as_bytes()));
+        let webhook = finished(&mut client).await.webhook.unwrap();
+        assert_eq!(webhook.kind.as_deref(), Some("Notification"));
+    }
+    assert_eq!(sns.asked().len(), 1, "{:?}", sns.asked());
+    let mut forged = sns.message("Notification", "m-3", 2);
+    forged["Message"] = "goodbye".into();
+    assert_eq!(send(&stage, "/sns", &[], forged.to_string().as_bytes()).await.status, 401);
+    assert_eq!(heard(&mut client).await.1, "sns ✗ signature does not match: wrong secret?");
+    // For what is not of the topic, nobody is asked anything, nor at any other address.
+    let mut other = sns.message("Notification", "m-4", 2);
+    other["TopicArn"] = "arn:aws:sns:us-east-1:123456789012:other".into();
+    other["SigningCertURL"] = "https://sns.us-east-1.amazonaws.com/Other.pem".into();
+    assert_eq!(send(&stage, "/sns", &[], other.to_string().as_bytes()).await.status, 401);
+    let mut elsewhere = sns.message("Notification", "m-5", 2);
+    elsewhere["SigningCertURL"] = "https://sns.us-east-1.amazonaws.com.evil.example/x.pem".into();
+    assert_eq!(send(&stage, "/sns", &[], elsewhere.to_string().as_bytes()).await.status, 401);
+    assert_eq!(sns.asked().len(), 1, "{:?}", sns.asked());
+    assert_eq!(origin.counters().seen(), 2);
+    client.stop().await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn a_subscription_of_the_topic_is_confirmed_and_no_other() {
+    let (sns, origin) = (Sns::start().await.unwrap(), Origin::start());
+    let (stage, mut client) = subscribed(&sns, &origin).await;
+    let ask = sns.message("SubscriptionConfirmation", "m-1", 2);
+    let mut forged = ask.clone();
+    forged["SubscribeURL"] = "https://sns.us-east-1.amazonaws.com/?Action=ConfirmSubscription&Token=x".into();
+    assert_eq!(send(&stage, "/sns", &[], forged.to_string().as_bytes()).await.status, 401);
+    let is_confirmation = |path: &String| path.starts_with("/?Action=ConfirmSubscription");
+    assert!(!sns.asked().iter().any(is_confirmation));
+    heard(&mut client).await;
+    assert_eq!(send(&stage, "/sns", &[], ask.to_string().as_bytes()).await.status, 200);
+    assert_eq!(heard(&mut client).await, (200, "sns ✓ SubscriptionConfirmation".into()));
+    assert_eq!(sns.asked().iter().filter(|path| is_confirmation(path)).count(), 1);
+    assert_eq!(origin.counters().seen(), 0);
+    client.stop().await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn a_secret_that_the_provider_tells_counts_once_and_for_good() {
+    let origin = Origin::start();
+    let asana = || Policy { secrets: Vec::new(), ..policy("asana", Some("/asana")) };
+    let connect = async |stage: &Stage| {
+        let mut config = stage.config(&origin.address().to_string());
+        wants(vec![asana()], &[])(&mut config);
+        let mut client = Client::start(config);
+        client.connected().await;
+        client
+    };
+    let told = |secret: &str| ["-H".to_owned(), format!("x-hook-secret: {secret}")];
+    let event = async |stage: &Stage, secret: &str, body: &[u8]| {
+        let headers = signed("asana", secret, "https://x/", body, Duration::ZERO);
+        send(stage, "/asana", &headers, body).await.status
+    };
+    let stage = Stage::new().await;
+    let mut client = connect(&stage).await;
+    assert_eq!(event(&stage, "first", b"{}").await, 401);
+    assert_eq!(
+        heard(&mut client).await.1,
+        "asana ✗ no secret is known yet: the provider's handshake has to come first"
+    );
+    let reply = send(&stage, "/asana", &told("first"), b"{}").await;
+    assert_eq!((reply.status, reply.value("x-hook-secret")), (200, Some("first")));
+    assert_eq!(heard(&mut client).await, (200, "asana ✓ handshake".into()));
+    // Anybody can tell a secret, so nobody else is believed.
+    assert_eq!(send(&stage, "/asana", &told("second"), b"{}").await.status, 401);
+    assert_eq!(event(&stage, "second", b"{}").await, 401);
+    assert_eq!(event(&stage, "first", b"{}").await, 200);
+    // Nor after the client has come back, or another edge stands where this one stood.
+    client.stop().await.unwrap();
+    let client = connect(&stage).await;
+    assert_eq!(event(&stage, "first", b"{ }").await, 200);
+    client.stop().await.unwrap();
+    let stage = Stage::with(stage.retire().await).await;
+    let client = connect(&stage).await;
+    assert_eq!(send(&stage, "/asana", &told("second"), b"{}").await.status, 401);
+    assert_eq!(event(&stage, "first", b"{  }").await, 200);
+    client.stop().await.unwrap();
+    // A secret that a person has set leaves nothing to learn.
+    let mut config = stage.config(&origin.address().to_string());
+    wants(vec![policy("asana", Some("/asana"))], &[])(&mut config);
+    let mut client = Client::start(config);
+    client.connected().await;
+    assert_eq!(event(&stage, "first", b"{}").await, 401);
+    assert_eq!(event(&stage, SECRET, b"{}").await, 200);
     client.stop().await.unwrap();
     stage.stop().await;
 }

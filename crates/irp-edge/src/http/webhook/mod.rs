@@ -5,10 +5,14 @@
 //! and on the byte budget, and not one byte goes on before it was verified.
 
 mod body;
+mod learned;
+mod notary;
 mod paths;
 mod policy;
 mod step;
 
+pub(crate) use learned::Learned;
+pub(super) use notary::Notary;
 pub use paths::{Path, PathError};
-pub use policy::{BODY_MAX, Policies, PolicyError, Rule};
+pub use policy::{BODY_MAX, Policies, PolicyError, Rule, provider};
 pub(super) use step::{Note, Outcome, check};

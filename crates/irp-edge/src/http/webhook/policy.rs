@@ -1,12 +1,14 @@
 //! The policies of a name: rules for paths, and the paths beside them that are open.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use arc_swap::ArcSwap;
 use http::Method;
-use irp_webhook::{KeyError, Provider, Replays, Secret, Seen, Settings, Verifier};
+use irp_webhook::{KeyError, Provider, Replays, Row, RowError, Secret, Seen, Settings, Verifier};
 use irp_wire::policy;
 
 use super::paths::{Path, PathError, plain};
+use crate::{certs::store::BlobName, metrics::Column};
 
 /// The longest body that is read to verify it, in bytes.
 pub const BODY_MAX: usize = 8 * 1024 * 1024;
@@ -34,10 +36,16 @@ pub struct Rule {
     path: Path,
     /// Let pass unverified, on GET alone: where people's browsers go.
     for_people: Vec<Path>,
-    pub(crate) verifier: Verifier,
+    provider: Provider,
+    /// Replaced while the edge runs, when its secrets are.
+    verifier: ArcSwap<Verifier>,
     pub(super) report: bool,
     pub(super) handshakes: bool,
     pub(super) inbox: bool,
+    /// Under which name the store keeps a secret that the provider tells.
+    kept: OnceLock<BlobName>,
+    /// Where the provider's counters are.
+    pub(super) column: Column,
     replays: Mutex<Replays>,
 }
 
@@ -47,9 +55,9 @@ pub enum PolicyError {
     /// No provider has this name.
     #[error("no webhook provider is called `{0}`")]
     Provider(String),
-    /// The edge cannot verify this provider.
-    #[error("{0} can be verified only with a certificate that this edge does not fetch")]
-    Certificate(String),
+    /// The row of a provider does not read.
+    #[error("the row of the webhook provider `{0}` is of no use")]
+    Row(String, #[source] RowError),
     /// A secret is of no use.
     #[error("a secret for {provider} is of no use: {source}")]
     Key {
@@ -64,6 +72,19 @@ pub enum PolicyError {
     /// There are too many.
     #[error("there are too many policies, open paths or secrets")]
     TooMany,
+}
+
+/// Whether a signing was here before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// It was not.
+    New,
+    /// It was, and its time allows no second one.
+    Replay,
+    /// It was: the provider delivers again, or somebody else does. Nobody can tell.
+    Repeat,
+    /// All signings are alike.
+    Unknown,
 }
 
 /// To whom a path belongs.
@@ -95,21 +116,21 @@ impl Rule {
         if secrets.len() > SECRETS_MAX {
             return Err(PolicyError::TooMany);
         }
-        if provider.needs_certificate() {
-            return Err(PolicyError::Certificate(provider.manners().title.to_owned()));
-        }
         let path = Path::new(path.unwrap_or(provider.manners().path))?;
         let for_people = provider.manners().for_people.iter().map(|part| path.join(part)).collect();
-        let name = provider.name().to_owned();
-        let verifier = Verifier::new(provider, secrets, settings)
+        let (name, column) = (provider.name().to_owned(), Column::of(&provider));
+        let verifier = Verifier::new(provider.clone(), secrets, settings)
             .map_err(|source| PolicyError::Key { provider: name, source })?;
         Ok(Self {
             path,
             for_people,
-            verifier,
+            provider,
+            verifier: ArcSwap::from_pointee(verifier),
             report,
             handshakes,
             inbox: true,
+            kept: OnceLock::new(),
+            column,
             replays: Mutex::new(Replays::new(REPLAYS_MAX)),
         })
     }
@@ -120,10 +141,53 @@ impl Rule {
         Self { inbox, ..self }
     }
 
-    /// Notes a signing; where it was here before, it is a replay. `None` where a repeat means nothing.
-    pub(super) fn see(&self, fingerprint: [u8; 32], now: std::time::SystemTime) -> Option<Seen> {
-        let span = self.verifier.provider().replay_span()?;
-        Some(self.replays.lock().unwrap_or_else(PoisonError::into_inner).see(fingerprint, now, span))
+    /// Whose requests come to the path.
+    pub(crate) fn provider(&self) -> &Provider {
+        &self.provider
+    }
+
+    /// The path, with all below it.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What verifies them now.
+    pub(crate) fn verifier(&self) -> Arc<Verifier> {
+        self.verifier.load_full()
+    }
+
+    /// Where a secret that the provider tells is kept; the first answer counts.
+    pub(super) fn kept_as(&self, name: impl FnOnce() -> BlobName) -> &BlobName {
+        self.kept.get_or_init(name)
+    }
+
+    /// The same, once it is known.
+    pub(super) fn kept(&self) -> Option<&BlobName> {
+        self.kept.get()
+    }
+
+    /// Takes the first secret that the provider told. Says whether it was the first.
+    pub(super) fn learn(&self, secret: &Secret) -> bool {
+        let before = self.verifier.load();
+        if !before.is_learning() {
+            return false;
+        }
+        let Ok(taught) = before.with_secrets(std::slice::from_ref(secret)) else { return false };
+        let found = self.verifier.compare_and_swap(&*before, Arc::new(taught));
+        Arc::ptr_eq(&found, &before)
+    }
+
+    /// Notes a signing, and tells one that was here before.
+    pub(super) fn see(&self, fingerprint: [u8; 32], now: std::time::SystemTime) -> Sight {
+        let (span, before) = match (self.provider.replay_span(), self.provider.repeat_span()) {
+            (Some(span), _) => (span, Sight::Replay),
+            (None, Some(span)) => (span, Sight::Repeat),
+            (None, None) => return Sight::Unknown,
+        };
+        match self.replays.lock().unwrap_or_else(PoisonError::into_inner).see(fingerprint, now, span) {
+            Seen::New => Sight::New,
+            Seen::Again => before,
+        }
     }
 
     pub(super) fn forget(&self, fingerprint: &[u8; 32]) {
@@ -151,12 +215,12 @@ impl Policies {
     /// See [`PolicyError`].
     pub fn from_client(told: &policy::Policies) -> Result<Self, PolicyError> {
         let rule = |told: &policy::Policy| {
-            let provider = Provider::named(&told.provider)
-                .ok_or_else(|| PolicyError::Provider(short(&told.provider)))?;
+            let provider = provider(&told.provider, told.row.as_ref())?;
             let secrets: Vec<Secret> =
                 told.secrets.iter().map(|secret| Secret::new(secret.expose())).collect();
             let verify_token = told.verify_token.as_ref().map(|token| Secret::new(token.expose()));
-            let settings = Settings { verify_token, learn: false };
+            let learn = told.handshakes && provider.learns_secret() && secrets.is_empty();
+            let settings = Settings { verify_token, learn };
             let path = told.path.as_deref();
             let rule = Rule::new(provider, path, &secrets, settings, told.report, told.handshakes)?;
             Ok::<_, PolicyError>(rule.with_inbox(told.inbox))
@@ -188,6 +252,27 @@ impl Policies {
         Self::sorted(rules, open, self.body_max)
     }
 
+    /// Rules whose secret the provider has yet to tell.
+    pub(super) fn learning(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.rules.iter().filter(|rule| rule.verifier.load().is_learning())
+    }
+
+    /// Lets these secrets count from now on, in the place of those before, for all rules.
+    ///
+    /// # Errors
+    ///
+    /// When one is of no use; then nothing changes.
+    pub fn replace_secrets(&self, secrets: &[Secret]) -> Result<(), PolicyError> {
+        let fresh = |rule: &Arc<Rule>| {
+            let verifier = rule.verifier.load().with_secrets(secrets);
+            let provider = rule.provider.name().to_owned();
+            verifier.map(Arc::new).map_err(|source| PolicyError::Key { provider, source })
+        };
+        let fresh = self.rules.iter().map(fresh).collect::<Result<Vec<_>, _>>()?;
+        self.rules.iter().zip(fresh).for_each(|(rule, verifier)| rule.verifier.store(verifier));
+        Ok(())
+    }
+
     fn sorted(mut rules: Vec<Arc<Rule>>, open: Vec<Path>, body_max: usize) -> Self {
         // Stable: of equals, the first stays first.
         rules.sort_by_key(|rule| std::cmp::Reverse(rule.path.len()));
@@ -202,7 +287,7 @@ impl Policies {
     /// How a kept event of this path is signed anew; `None` where the path is no provider's any more.
     pub(crate) fn rule_of(&self, provider: &str, path: &str) -> Option<Arc<Rule>> {
         match self.owner(&Method::POST, path) {
-            Owner::Provider(rule) if rule.verifier.provider().name() == provider => Some(rule),
+            Owner::Provider(rule) if rule.provider.name() == provider => Some(rule),
             _ => None,
         }
     }
@@ -222,6 +307,29 @@ impl Policies {
     }
 }
 
+/// The provider of irp's table by this name, or the one that `row` describes.
+///
+/// # Errors
+///
+/// When there is none, or the row does not read.
+pub fn provider(name: &str, row: Option<&policy::Row>) -> Result<Provider, PolicyError> {
+    let Some(row) = row else {
+        return Provider::named(name).ok_or_else(|| PolicyError::Provider(short(name)));
+    };
+    let row = Row {
+        signature: &row.signature,
+        format: row.format.as_deref().unwrap_or(Row::PLAIN.format),
+        encoding: row.encoding.as_deref().unwrap_or(Row::PLAIN.encoding),
+        algorithm: row.algorithm.as_deref().unwrap_or(Row::PLAIN.algorithm),
+        key: row.key.as_deref().unwrap_or(Row::PLAIN.key),
+        template: row.template.as_deref().unwrap_or(Row::PLAIN.template),
+        timestamp: row.timestamp.as_deref().unwrap_or(Row::PLAIN.timestamp),
+        tolerance: row.tolerance.unwrap_or(Row::PLAIN.tolerance),
+        id: row.id.as_deref().unwrap_or(Row::PLAIN.id),
+    };
+    Provider::custom(name, &row).map_err(|error| PolicyError::Row(short(name), error))
+}
+
 fn short(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_control()).take(40).collect()
 }
@@ -237,7 +345,7 @@ mod tests {
 
     fn owner(policies: &Policies, method: Method, path: &str) -> String {
         match policies.owner(&method, path) {
-            Owner::Provider(rule) => rule.verifier.provider().name().to_owned(),
+            Owner::Provider(rule) => rule.provider.name().to_owned(),
             Owner::Everybody => "everybody".into(),
             Owner::Nobody => "nobody".into(),
         }
@@ -280,7 +388,7 @@ mod tests {
 
     #[test]
     fn policies_of_a_client_are_looked_at() {
-        let told = |provider: &str, path: Option<&str>| {
+        let told = |provider: &str, path: Option<&str>, row: Option<policy::Row>| {
             let policy = policy::Policy {
                 provider: provider.into(),
                 path: path.map(Into::into),
@@ -289,13 +397,19 @@ mod tests {
                 report: false,
                 handshakes: true,
                 inbox: true,
+                row,
             };
             Policies::from_client(&policy::Policies { policies: vec![policy], open: Vec::new() })
         };
-        assert!(told("slack", None).is_ok());
-        assert!(matches!(told("nobody", None), Err(PolicyError::Provider(_))));
-        assert!(matches!(told("slack", Some("x")), Err(PolicyError::Path(_))));
-        assert!(matches!(told("discord", None), Err(PolicyError::Key { .. })));
-        assert!(matches!(told("sns", None), Err(PolicyError::Certificate(_))));
+        let row =
+            |signature: &str| Some(policy::Row { signature: signature.into(), ..policy::Row::default() });
+        assert!(told("slack", None, None).is_ok());
+        assert!(matches!(told("nobody", None, None), Err(PolicyError::Provider(_))));
+        assert!(matches!(told("slack", Some("x"), None), Err(PolicyError::Path(_))));
+        assert!(matches!(told("discord", None, None), Err(PolicyError::Key { .. })));
+        assert!(matches!(told("sns", None, None), Err(PolicyError::Key { .. })));
+        assert!(told("nobody", None, row("x-nobody")).is_ok());
+        assert!(matches!(told("nobody", None, row("x:y")), Err(PolicyError::Row(..))));
+        assert!(matches!(told("slack", None, row("x-slack")), Err(PolicyError::Row(..))));
     }
 }

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use http::{HeaderMap, HeaderValue, Method, Uri, header, request};
 use hyper::body::Incoming;
-use irp_webhook::{Answer, Failure, Handshake, Provider, Request, Seen};
+use irp_webhook::{Answer, Failure, Handshake, Provider, Request, Verifier};
 use irp_wire::policy::{VERIFIED, WEBHOOK, Webhook};
 
 use super::{
     body::read,
-    policy::{Owner, Policies, Rule},
+    policy::{Owner, Policies, Rule, Sight},
 };
 use crate::{
     certs::{Clock as _, SystemClock},
     http::{Refusal, body::Whole, headers::Target, service::Shared},
     inbox::Identity,
+    metrics::Counts,
 };
 
 /// The longest body of a request whose headers already show that it is not signed: enough for a handshake.
@@ -69,13 +70,16 @@ pub(in crate::http) async fn check(
             return Err(Refusal::Closed);
         }
     };
-    let early = rule.verifier.check_headers(&parts.headers);
+    let verifier = rule.verifier();
+    let early = verifier.check_headers(&parts.headers);
     let may_be_signed = early.is_ok() || rule.report;
     let limit = if may_be_signed { policies.body_max() } else { policies.body_max().min(UNSIGNED_MAX) };
     let announced = announced(&parts.headers);
     let whole = read(body, limit, announced, shared.limits.upload_idle, &shared.budget).await;
     let whole = match (whole, early) {
-        (Err(Refusal::TooLarge), Err(failure)) if !rule.report => return Err(refused(&rule, &failure)),
+        (Err(Refusal::TooLarge), Err(failure)) if !rule.report => {
+            return Err(refused(&rule, &failure, &shared.counts));
+        }
         (whole, _) => whole?,
     };
     let url = public_url(&target.host, &parts.uri);
@@ -89,7 +93,7 @@ pub(in crate::http) async fn check(
         let inbox = shared.inbox.as_ref().filter(|_| may_keep);
         inbox.is_some_and(|inbox| inbox.known(identity(known).as_ref()))
     };
-    let judged = judge(&rule, &request, is_kept)?;
+    let judged = judge(shared, &rule, &verifier, &request, is_kept).await?;
     Ok(match judged {
         Judged::Answer(answer, text) => Outcome::Answered(answer, text),
         Judged::Pass { webhook, noted, verified } => {
@@ -131,9 +135,7 @@ fn identity(rule: &Rule, host: &str, path: &str, known: &Known) -> Option<Identi
         (None, None) => return None,
     };
     let mut hash = digest::Context::new(&digest::SHA256);
-    for part in
-        [rule.verifier.provider().name().as_bytes(), host.as_bytes(), path.as_bytes(), kind.as_bytes()]
-    {
+    for part in [rule.provider().name().as_bytes(), host.as_bytes(), path.as_bytes(), kind.as_bytes()] {
         hash.update(part);
         hash.update(&[0]);
     }
@@ -142,26 +144,55 @@ fn identity(rule: &Rule, host: &str, path: &str, known: &Known) -> Option<Identi
 }
 
 /// `is_kept` says whether the very same delivery is kept already, so that its repeat is no attack.
-fn judge(rule: &Rule, request: &Request<'_>, is_kept: impl Fn(&Known) -> bool) -> Result<Judged, Refusal> {
-    let provider = rule.verifier.provider();
+async fn judge(
+    shared: &Shared,
+    rule: &Rule,
+    verifier: &Verifier,
+    request: &Request<'_>,
+    is_kept: impl Fn(&Known) -> bool,
+) -> Result<Judged, Refusal> {
+    let counts = &shared.counts;
+    let provider = rule.provider();
     let kind = provider.kind(request);
     let answered = |handshake| match handshake {
         Some(Handshake::Answer(answer)) if rule.handshakes => {
+            counts.handshake(rule.column);
             let what = kind.name.as_deref().unwrap_or("handshake");
             Some(Judged::Answer(answer, format!("{} ✓ {what}", provider.name())))
         }
         // What else there is, the program behind the tunnel has to do.
         _ => None,
     };
-    if let Some(judged) = answered(rule.verifier.open_handshake(request)) {
+    let handshake = match verifier.open_handshake(request) {
+        Some(Handshake::Learn { secret, answer }) if rule.handshakes => {
+            let kept = shared.learned.keep(rule, &secret).await;
+            kept.map_err(|why| Refusal::Unconfirmed(format!("{} ✗ {why}", provider.name())))?;
+            Some(Handshake::Answer(answer))
+        }
+        other => other,
+    };
+    if let Some(judged) = answered(handshake) {
         return Ok(judged);
     }
     let now = SystemClock.now();
-    let verdict = rule.verifier.verify(request, now, None);
-    let (mut noted, mut known) = (None, None::<Known>);
+    let certificate = match verifier.certificate_url(request) {
+        Ok(Some(url)) => shared.notary.certificate(&url).await,
+        _ => None,
+    };
+    let verdict = verifier.verify(request, now, certificate.as_deref());
+    let (mut noted, mut known, mut sight) = (None, None::<Known>, Sight::Unknown);
     let failure = match verdict {
         Ok(verified) => {
-            if let Some(judged) = answered(rule.verifier.signed_handshake(request, &verified)) {
+            let handshake = match verifier.signed_handshake(request, &verified) {
+                Some(Handshake::Confirm { url, answer }) if rule.handshakes => {
+                    // Where that fails, the provider tries again.
+                    let confirmed = shared.notary.confirm(&url).await;
+                    confirmed.map_err(|why| Refusal::Unconfirmed(format!("{} ✗ {why}", provider.name())))?;
+                    Some(Handshake::Answer(answer))
+                }
+                other => other,
+            };
+            if let Some(judged) = answered(handshake) {
                 return Ok(judged);
             }
             let this = known.insert(Known {
@@ -169,20 +200,18 @@ fn judge(rule: &Rule, request: &Request<'_>, is_kept: impl Fn(&Known) -> bool) -
                 delivery: kind.delivery.clone(),
                 signing: verified.signed_at.map(|_| verified.fingerprint),
             });
-            let seen = if is_kept(this) { None } else { rule.see(verified.fingerprint, now) };
-            match seen {
-                Some(Seen::Again) => Some(Failure::Replayed),
-                Some(Seen::New) => {
-                    noted = Some(verified.fingerprint);
-                    None
-                }
-                None => None,
+            if !is_kept(this) {
+                sight = rule.see(verified.fingerprint, now);
             }
+            noted = (sight == Sight::New).then_some(verified.fingerprint);
+            (sight == Sight::Replay).then_some(Failure::Replayed)
         }
         Err(failure) => Some(failure),
     };
-    if let Some(failure) = failure.as_ref().filter(|_| !rule.report) {
-        return Err(refused(rule, failure));
+    match &failure {
+        None => counts.verified(rule.column),
+        Some(failure) if rule.report => counts.failure(rule.column, failure),
+        Some(failure) => return Err(refused(rule, failure, counts)),
     }
     let deadline = provider.manners().deadline.as_millis();
     let webhook = Webhook {
@@ -190,15 +219,17 @@ fn judge(rule: &Rule, request: &Request<'_>, is_kept: impl Fn(&Known) -> bool) -
         failure: failure.map(|failure| failure.to_string()),
         kind: kind.name,
         retry: kind.retry,
-        deadline_ms: u64::try_from(deadline).unwrap_or(u64::MAX),
+        repeated: sight == Sight::Repeat,
+        deadline_ms: u32::try_from(deadline).unwrap_or(u32::MAX),
         kept_s: None,
     };
     let verified = known.filter(|_| webhook.failure.is_none());
     Ok(Judged::Pass { webhook, noted, verified })
 }
 
-fn refused(rule: &Rule, failure: &Failure) -> Refusal {
-    Refusal::Unverified(format!("{} ✗ {failure}", rule.verifier.provider().name()))
+fn refused(rule: &Rule, failure: &Failure, counts: &Counts) -> Refusal {
+    counts.failure(rule.column, failure);
+    Refusal::Unverified(format!("{} ✗ {failure}", rule.provider().name()))
 }
 
 /// The URL as the provider called it. Nobody signs a URL without TLS.
@@ -231,7 +262,7 @@ impl Note {
 
     /// Whose it is.
     pub(in crate::http) fn provider(&self) -> &Provider {
-        self.rule.verifier.provider()
+        self.rule.provider()
     }
 
     /// What the provider calls it.

@@ -30,7 +30,10 @@ use super::{
 };
 use crate::{
     enrolment::Enrolment,
-    http::{body::RequestBody, webhook::Policies},
+    http::{
+        body::RequestBody,
+        webhook::{Learned, Policies},
+    },
     idle::{Activity, Countdown, IdleAfter},
     inbox::{Inbox, counter::Counter},
     keys::Keys,
@@ -61,6 +64,8 @@ pub struct Door {
     pub countdown: watch::Receiver<Countdown>,
     /// Who is let in beyond the configured keys.
     pub enrolment: Option<Enrolment>,
+    /// Secrets that providers of webhooks have told.
+    pub(crate) learned: Learned,
     /// What every session is told.
     pub notices: Notices,
     /// What does not work at the moment.
@@ -152,6 +157,9 @@ impl Door {
         let opened = control::open(&mut http2, messages).await.map_err(std::io::Error::other)?;
         // A name goes live with its policies or not at all.
         let policies = opened.policies.as_ref().map(Policies::from_client).transpose();
+        if let (Ok(Some(policies)), Some(name)) = (&policies, applicant.request.names.first()) {
+            self.learned.recall(name, policies).await;
+        }
         let (policies, useless) = match policies {
             Ok(policies) => (policies.map(Arc::new), None),
             Err(error) => (None, Some(error)),

@@ -249,11 +249,14 @@ fn remark_of(webhook: &Webhook, took: Duration) -> String {
             format!("· retry {retry}")
         });
     }
+    if webhook.repeated {
+        words.push("· seen before".into());
+    }
     if let Some(seconds) = webhook.kept_s {
         words.push(format!("· kept for {}", clock::words(Duration::from_secs(seconds))));
         return words.join(" ");
     }
-    let deadline = Duration::from_millis(webhook.deadline_ms);
+    let deadline = Duration::from_millis(webhook.deadline_ms.into());
     words.push(format!("· {:.1} s of {:.1} s", took.as_secs_f32(), deadline.as_secs_f32()));
     if took.as_millis() * 100 > deadline.as_millis() * LATE {
         words.push("! nearly too late for the provider".into());
@@ -279,6 +282,7 @@ mod tests {
             failure: None,
             kind: Some("event_callback app_mention".into()),
             retry: Some(2),
+            repeated: false,
             deadline_ms: 3000,
             kept_s: None,
         };
@@ -289,6 +293,9 @@ mod tests {
         assert!(
             remark_of(&webhook, Duration::from_millis(2500)).ends_with("! nearly too late for the provider")
         );
+        webhook.repeated = true;
+        assert!(remark_of(&webhook, Duration::ZERO).contains("retry 2 of 3 · seen before · 0.0 s"));
+        webhook.repeated = false;
         webhook =
             Webhook { failure: Some("signature does not match".into()), kind: None, retry: None, ..webhook };
         assert_eq!(

@@ -109,7 +109,7 @@ async fn stay(
     if flags.machine.memory_only && slack.is_some() && !names_slack {
         webhooks.verify.push(SLACK.to_owned());
     }
-    let policies = policies::with_slack(&webhooks, slack.as_ref())?;
+    let policies = policies::with_slack(&webhooks, slack.as_ref(), environment)?;
     if !flags.connection.agent {
         // Made now if there is none.
         identity::public(flags.connection.key.as_deref(), environment, ui).await?;

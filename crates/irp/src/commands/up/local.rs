@@ -87,7 +87,7 @@ pub(super) async fn run(flags: Up, environment: &Environment, ui: &Ui) -> Result
         lanes_max: forwarding.lanes_max,
         stream_window: STREAM_WINDOW,
         timeouts: Timeouts::default(),
-        policies: policies::for_flags(&flags.webhooks)?,
+        policies: policies::for_flags(&flags.webhooks, environment, ui)?,
         proxy: ProxySettings::default(),
         agent: client::AGENT.to_owned(),
     };
@@ -216,6 +216,7 @@ fn edge_config(
     Ok(EdgeConfig {
         listen: loopback().map(|address| SocketAddr::new(address, port)).collect(),
         http_listen: Vec::new(),
+        metrics_listen: None,
         public_port: None,
         hosts: vec![Host { name: place.name.clone(), aliases, access: access.clone(), policies: None }],
         keys: Keys::new(vec![grant]),

@@ -42,7 +42,7 @@ pub(crate) struct Aws {
     pub(crate) secrets: Secrets,
 }
 
-/// Where signing secrets are: `ssm:/irp/secret/HOST/NAME`.
+/// Where signing secrets are: `ssm:/irp/secret/HOST/NAME`, or `secretsmanager:NAME`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Secrets {
@@ -118,10 +118,16 @@ impl Secrets {
     }
 }
 
-/// `ssm:` and the path of a parameter (PutParameter: letters, digits and `.-_/`).
+/// `ssm:` and the path of a parameter (PutParameter: letters, digits and `.-_/`), or `secretsmanager:` and the name of a
+/// secret (CreateSecret: letters, digits and `/_+=.@-`).
 fn is_reference(text: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_/".contains(&byte);
-    text.strip_prefix("ssm:").is_some_and(|path| path.starts_with('/') && path.bytes().all(is_plain))
+    let is_plain = |more: &'static [u8]| move |byte: u8| byte.is_ascii_alphanumeric() || more.contains(&byte);
+    match text.strip_prefix("secretsmanager:") {
+        Some(name) => !name.is_empty() && name.bytes().all(is_plain(b"/_+=.@-")),
+        None => text
+            .strip_prefix("ssm:")
+            .is_some_and(|path| path.starts_with('/') && path.bytes().all(is_plain(b".-_/"))),
+    }
 }
 
 /// So much of what should be a reference that nobody reads a secret in it.

@@ -79,6 +79,7 @@ fn values_are_checked_where_they_stand() {
         ("[limits]\nmemory = 'lots'", "edge.toml:2:10: `lots` is no size"),
         ("[acme]\nchallenge = 'dns'", "edge.toml:2:13: unknown variant `dns`"),
         ("[acme]\ndirectory = 'http://ca'", "edge.toml:2:13: a directory is"),
+        ("metrics_listen = '0.0.0.0:9464'", "edge.toml:1:18: 0.0.0.0:9464 is not of this machine alone"),
         ("[idle]\non_end = { fiel = 'x' }", "edge.toml:2:12: unknown variant `fiel`"),
     ] {
         assert!(told(text).starts_with(expected), "{}", told(text));

@@ -1,6 +1,10 @@
 //! What the machine's role brings its edge: keys that IAM let somebody push, and signing secrets.
 
-use std::{fs, process::Command, time::SystemTime};
+use std::{
+    fs,
+    process::Command,
+    time::{Duration, Instant, SystemTime},
+};
 
 use aws_lc_rs::hmac;
 use irp_testkit::{origin::Origin, process::find};
@@ -8,7 +12,7 @@ use irp_testkit::{origin::Origin, process::find};
 use super::stage::{NAME, Stage};
 use crate::{
     edge::Edge,
-    program::{Running, curl, free_port, irp},
+    program::{Running, WITHIN, curl, free_port, irp},
 };
 
 const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
@@ -104,12 +108,29 @@ async fn the_role_reads_the_signing_secret_and_without_it_the_path_is_closed() {
     let mut client = stage.connect(edge.address, 3000, &stage.root);
     let notice = client.event("notice")["text"].as_str().unwrap().to_owned();
     assert!(notice.contains("ssm:/irp/secret/alice/slack cannot be read"), "{notice}");
+    // Once it is there, the edge finds it: by itself within a minute, or when it is told to look.
+    let put = ["ssm", "put-parameter", "--type", "SecureString", "--name", "/irp/secret/alice/slack"];
+    let store = |secret| stage.moto.cli(&[&put[..], &["--overwrite", "--value", secret]].concat()).unwrap();
+    let becomes = |secret: &str| {
+        let deadline = Instant::now() + WITHIN;
+        while post(&edge, secret).0 != 200 {
+            assert!(Instant::now() < deadline, "{}", stage.log());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    store("the first one");
+    edge.running.hang_up();
+    becomes("the first one");
+    let notice = client.event("notice")["text"].as_str().unwrap().to_owned();
+    assert!(notice.contains("ssm:/irp/secret/alice/slack is there now"), "{notice}");
+    store(SECRET);
+    edge.running.hang_up();
+    becomes(SECRET);
+    assert_eq!(post(&edge, "the first one").0, 401);
     client.interrupt();
     client.end();
     edge.stop();
 
-    let put = ["ssm", "put-parameter", "--type", "SecureString", "--name", "/irp/secret/alice/slack"];
-    stage.moto.cli(&[&put[..], &["--value", SECRET]].concat()).unwrap();
     let edge = stage.boot(1.0);
     stage.serves(&edge, &stage.root).await;
     assert_eq!(post(&edge, "guessed").0, 401);

@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""What `--verify` costs: the same webhooks of 2 KiB through irp with and without it. Needs a quiet machine.
+
+    python3 bench/webhooks.py                 both ways in turn, seven rounds of five seconds each
+    python3 bench/webhooks.py --rounds 3 --seconds 2
+
+GitHub's scheme stands for all: it signs no time, so that wrk can send one signed request again and again, which with
+Slack's would be a replay. What one verification costs by itself tells `cargo run --profile dist -p bench-verification`.
+
+Exit status 0 when the throughput with --verify is at least 92 % of that without (median of the ratios of a round), 1 when
+it is not, 2 when something could not be measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import hmac
+import pathlib
+import re
+import statistics
+import sys
+import tempfile
+
+from harness import measures, tools
+from harness.contestants import IrpNative
+from harness.identity import Identity
+from harness.processes import BenchError, Meter
+
+SECRET = "a secret of the benchmark"
+BODY = '{"zen":"' + "x" * (2048 - 10) + '"}'
+SIGNATURE = "sha256=" + hmac.new(SECRET.encode(), BODY.encode(), hashlib.sha256).hexdigest()
+PATH = "upload"
+VISITORS = 32
+# At most 8 % of the throughput may be lost.
+LEAST = 0.92
+SCRIPT = pathlib.Path(__file__).with_name("harness") / "wrk-webhook.lua"
+
+
+class Plain(IrpNative):
+    """irp with every default."""
+
+    key = "irp-plain"
+    title = "irp"
+
+
+class Verifying(IrpNative):
+    """The same, letting in only what is signed."""
+
+    key = "irp-verify"
+    title = "irp --verify"
+    # The harness asks for / to see whether the tunnel stands.
+    lanes = ["--verify", f"github=/{PATH}", "--open", "/"]
+
+    def _open(self):
+        self.env["GITHUB_WEBHOOK_SECRET"] = SECRET
+        return super()._open()
+
+
+def measure(running: IrpNative, seconds: float) -> dict:
+    """Requests/s, and CPU microseconds per request of edge and client."""
+    meter = Meter(running.peers)
+    command = [running.tools["wrk"], "-t1", f"-c{VISITORS}", f"-d{seconds:g}s", "--timeout", "10s"]
+    environment = {"WEBHOOK_BODY": BODY, "WEBHOOK_SIGNATURE": SIGNATURE}
+    report = measures.output([*command, "-s", SCRIPT, running.site.url + PATH], seconds + 60, environment)
+    cpu, foreign = meter.stop()
+    requests = re.search(r"(\d+) requests in", report)
+    if not requests or re.search(r"Non-2xx or 3xx responses|Socket errors", report):
+        raise BenchError(f"{running.key}: wrk saw errors:\n{report}")
+    count = int(requests[1])
+    rps = float(re.search(r"Requests/sec:\s+([\d.]+)", report)[1])
+    ours = sum(used for name, used in cpu.items() if name.startswith("irp"))
+    return {"rps": rps, "cpu_us": ours / count * 1e6, "foreign": foreign}
+
+
+def main() -> int:
+    """Takes turns, and prints a line for each round and the ratio."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=7, metavar="N")
+    parser.add_argument("--seconds", type=float, default=5.0, metavar="S")
+    options = parser.parse_args()
+    ratios, costs, busy = [], [], 0.0
+    try:
+        found = tools.Tools.find({"bench-origin", "irp", "openssl", "ssh-keygen", "wrk"})
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            identity_folder = pathlib.Path(folder, "identity")
+            identity_folder.mkdir()
+            identity = Identity(identity_folder, found)
+            for number in range(options.rounds):
+                seen = {}
+                # Who comes first changes, so that neither always meets the warmer machine.
+                for kind in (Plain, Verifying) if number % 2 else (Verifying, Plain):
+                    with kind(found, identity, pathlib.Path(folder)) as running:
+                        measure(running, min(1.0, options.seconds))
+                        seen[kind] = measure(running, options.seconds)
+                ratio = seen[Verifying]["rps"] / seen[Plain]["rps"]
+                cost = seen[Verifying]["cpu_us"] - seen[Plain]["cpu_us"]
+                ratios.append(ratio)
+                costs.append(cost)
+                busy = max(busy, *(one["foreign"] for one in seen.values()))
+                print(
+                    f"round {number + 1}: {seen[Plain]['rps']:.0f} requests/s, with --verify "
+                    f"{seen[Verifying]['rps']:.0f}, ratio {ratio:.3f}, {cost:+.1f} µs CPU",
+                    flush=True,
+                )
+    except (BenchError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    median = statistics.median(ratios)
+    print(
+        f"ratio {median:.3f} ({min(ratios):.3f}–{max(ratios):.3f}), at least {LEAST} wanted; "
+        f"{statistics.median(costs):+.1f} µs CPU per request"
+    )
+    if busy > 0.1:
+        print(f"other programs used up to {busy:.0%} of the machine: do not trust these figures")
+    return 0 if median >= LEAST else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
