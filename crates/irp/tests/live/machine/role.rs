@@ -145,4 +145,15 @@ async fn the_role_reads_the_signing_secret_and_without_it_the_path_is_closed() {
         .unwrap();
     assert!(grep.stdout.is_empty(), "the secret is on the disk");
     edge.stop();
+
+    // Secrets Manager has another one.
+    let put =
+        ["secretsmanager", "create-secret", "--name", "irp/alice/slack", "--secret-string", "of the manager"];
+    stage.moto.cli(&put).unwrap();
+    stage.tables = stage.tables.replace("ssm:/irp/secret/alice/slack", "secretsmanager:irp/alice/slack");
+    let edge = stage.boot(1.0);
+    stage.serves(&edge, &stage.root).await;
+    assert_eq!(post(&edge, SECRET).0, 401);
+    assert_eq!(post(&edge, "of the manager").0, 200, "{}", stage.log());
+    edge.stop();
 }
