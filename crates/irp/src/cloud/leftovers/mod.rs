@@ -1,7 +1,7 @@
 //! What is left behind: by a crash, an interrupted command, a shutdown behaviour that somebody changed.
 //!
 //! [`find`] only looks, and at nothing but what irp's tags, names and ways of writing tell to be irp's; what it finds is
-//! shown to the person before [`remove`] takes it away. A part of the account that one may not look at is told, and is
+//! shown to the person before [`remove()`] takes it away. A part of the account that one may not look at is told, and is
 //! no failure.
 
 mod machines;
