@@ -34,7 +34,7 @@ fuzz_target!(|data: &[u8]| {
     let allowed = stops(stream);
     assert!(allowed.iter().take(2).any(|stop| *stop == read), "read {read} of {allowed:?}");
     match opened {
-        Ok(Opened::Control(applicant)) => {
+        Ok(Opened::Control(applicant) | Opened::Errand(applicant) | Opened::Look(applicant)) => {
             assert!(signed.is_some() && applicant.key == key(2).public_key(), "nobody has signed");
             assert!((1..=NAMES_MAX).contains(&applicant.request.names.len()));
             let agent = applicant.request.agent;
