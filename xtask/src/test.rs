@@ -7,6 +7,12 @@ use crate::{cargo, fuzz, node, number, peers, python, root, stage, succeed};
 /// How long each fuzz target runs as part of the tests: enough to run over its seeds and some way beyond.
 const FUZZ_SECONDS: u64 = 10;
 
+/// Tests at a time for each processor: most of them wait for the programs that they have started.
+const TESTS_PER_PROCESSOR: usize = 2;
+
+/// The variable by which somebody says how many it shall be.
+const THREADS: &str = "RUST_TEST_THREADS";
+
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Options {
@@ -55,6 +61,10 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     let mut tests = cargo();
     // One run shows everything that is broken, not only the first thing.
     tests.args(["test", "--no-fail-fast"]).args(options.scope()).args(&options.cargo_test);
+    if std::env::var_os(THREADS).is_none() {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        tests.env(THREADS, (processors * TESTS_PER_PROCESSOR).to_string());
+    }
     let tests = succeed(&mut tests);
     println!("\n{} s", since.elapsed().as_secs());
     if let Err(message) = tests {

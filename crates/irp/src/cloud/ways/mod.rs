@@ -143,7 +143,7 @@ fn ssh(
     if config.policies.is_some() {
         let message = "ssh carries requests as they come, and nobody verifies them";
         return Err(Failure::new(Kind::User, message)
-            .hint("leave --verify out, or use irp's own tunnel to a machine with engine irp"));
+            .hint("leave --verify out (--no-verify, where a secret alone switched it on), or use irp's own tunnel to a machine with engine irp"));
     }
     if config.names != [config.host.clone()] {
         return Err(Failure::new(Kind::User, "a forward of ssh serves the machine's own name and no other")

@@ -189,7 +189,10 @@ async fn what_caddy_and_ssh_cannot_do_is_told() {
     ] {
         let arguments = [&["connect", NAME, "3000"], arguments].concat();
         let mut command = machine.world.irp(&arguments);
-        command.env("SLACK_SIGNING_SECRET", "0123456789abcdef0123456789abcdef");
+        // Alone, it would switch Slack on, which is refused before the rest.
+        if arguments.contains(&"--verify") {
+            command.env("SLACK_SIGNING_SECRET", "0123456789abcdef0123456789abcdef");
+        }
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.contains(word) && said.contains("hint: "), "{said}");
