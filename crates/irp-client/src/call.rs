@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
@@ -65,15 +66,15 @@ pub enum CallError {
 /// # Errors
 ///
 /// See [`CallError`].
-pub async fn call(
-    url: &str,
+pub fn call<'a>(
+    url: &'a str,
     method: Method,
     headers: HeaderMap,
     body: Bytes,
-    trust: &UpstreamTrust,
+    trust: &'a UpstreamTrust,
     limit: Duration,
-) -> Result<Called, CallError> {
-    call_at(None, url, method, headers, body, trust, limit).await
+) -> BoxFuture<'a, Result<Called, CallError>> {
+    call_at(None, url, method, headers, body, trust, limit)
 }
 
 /// The same at this address, whatever the URL's name resolves to; a certificate must have the name all the same.
@@ -81,7 +82,19 @@ pub async fn call(
 /// # Errors
 ///
 /// See [`CallError`].
-pub async fn call_at(
+pub fn call_at<'a>(
+    address: Option<SocketAddr>,
+    url: &'a str,
+    method: Method,
+    headers: HeaderMap,
+    body: Bytes,
+    trust: &'a UpstreamTrust,
+    limit: Duration,
+) -> BoxFuture<'a, Result<Called, CallError>> {
+    Box::pin(exchange(address, url, method, headers, body, trust, limit))
+}
+
+async fn exchange(
     address: Option<SocketAddr>,
     url: &str,
     method: Method,

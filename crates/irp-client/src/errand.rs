@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use futures_util::future::BoxFuture;
 use irp_wire::{
     errand::{Ask, Talk, TalkError, Told},
     hello::{HELLO_TIMEOUT, HelloError, Request, open_errand},
@@ -81,7 +82,11 @@ impl Errand {
     /// # Errors
     ///
     /// See [`ErrandError`].
-    pub async fn open(edge: &Edge) -> Result<Self, ErrandError> {
+    pub fn open(edge: &Edge) -> BoxFuture<'_, Result<Self, ErrandError>> {
+        Box::pin(Self::dial(edge))
+    }
+
+    async fn dial(edge: &Edge) -> Result<Self, ErrandError> {
         let tasks = Tasks::new();
         let dialer = Dialer::for_errand(edge, Timeouts::default(), tasks.clone())?;
         let failed =

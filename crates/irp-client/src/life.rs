@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use irp_wire::{
     control::GoodbyeReason,
     hello::{HELLO_TIMEOUT, HelloError, Refusal, Request, Welcome, open_control},
@@ -63,11 +64,17 @@ pub enum RunError {
 /// # Errors
 ///
 /// See [`RunError`]. Failures that may pass are told as events and retried for ever.
-pub async fn run(
+///
+/// The future is a box, so that the client is compiled in this crate and not in each that awaits it.
+pub fn run(
     config: ClientConfig,
     events: EventSink,
     shutdown: CancellationToken,
-) -> Result<(), RunError> {
+) -> BoxFuture<'static, Result<(), RunError>> {
+    Box::pin(live(config, events, shutdown))
+}
+
+async fn live(config: ClientConfig, events: EventSink, shutdown: CancellationToken) -> Result<(), RunError> {
     let tasks = Tasks::new();
     let _end_all = tasks.end_on_drop();
     let drain = config.timeouts.drain;
@@ -81,7 +88,7 @@ pub async fn run(
         events,
         config,
     };
-    let result = Box::pin(life.lead(shutdown)).await;
+    let result = life.lead(shutdown).await;
     // Sessions have their own deadline; this one only catches what hangs.
     let _ = tasks.shutdown(drain + LAST_WORDS).await;
     result

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use irp_wire::{
     hello::{HELLO_TIMEOUT, HelloError, Request, ask},
     key::Signer,
@@ -57,7 +58,11 @@ pub enum LookError {
 /// # Errors
 ///
 /// See [`LookError`].
-pub async fn look(look: Look) -> Result<Report, LookError> {
+pub fn look(look: Look) -> BoxFuture<'static, Result<Report, LookError>> {
+    Box::pin(ask_once(look))
+}
+
+async fn ask_once(look: Look) -> Result<Report, LookError> {
     let tasks = Tasks::new();
     let _end_all = tasks.end_on_drop();
     let destination = Destination {

@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use irp_wire::{
     control::GoodbyeReason,
     key::{KeyError, PublicKey, SecretKey},
@@ -133,7 +134,15 @@ impl Edge {
     /// # Errors
     ///
     /// See [`BindError`].
-    pub async fn bind_on(
+    pub fn bind_on(
+        config: EdgeConfig,
+        certificates: Arc<Certificates>,
+        machine: Machine,
+    ) -> BoxFuture<'static, Result<Self, BindError>> {
+        Box::pin(Self::open(config, certificates, machine))
+    }
+
+    async fn open(
         mut config: EdgeConfig,
         certificates: Arc<Certificates>,
         mut machine: Machine,
@@ -227,7 +236,13 @@ impl Edge {
     /// # Errors
     ///
     /// See [`RunError`].
-    pub async fn run(self, shutdown: CancellationToken) -> Result<Ended, RunError> {
+    ///
+    /// The future is a box, so that the edge is compiled in this crate and not in each that awaits it.
+    pub fn run(self, shutdown: CancellationToken) -> BoxFuture<'static, Result<Ended, RunError>> {
+        Box::pin(self.lead(shutdown))
+    }
+
+    async fn lead(self, shutdown: CancellationToken) -> Result<Ended, RunError> {
         let public_port = self.public_port();
         let Self {
             config,

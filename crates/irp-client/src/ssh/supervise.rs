@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf, process::Stdio, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
     process::{Child, ChildStderr, Command},
@@ -63,7 +64,15 @@ pub struct SshConfig {
 /// # Errors
 ///
 /// [`RunError::Connect`] for what a person must mend.
-pub async fn run(config: SshConfig, events: EventSink, shutdown: CancellationToken) -> Result<(), RunError> {
+pub fn run(
+    config: SshConfig,
+    events: EventSink,
+    shutdown: CancellationToken,
+) -> BoxFuture<'static, Result<(), RunError>> {
+    Box::pin(hold(config, events, shutdown))
+}
+
+async fn hold(config: SshConfig, events: EventSink, shutdown: CancellationToken) -> Result<(), RunError> {
     let way = config.entrance.way();
     let failed = |error: CarrierError| RunError::Connect {
         address: way.clone(),
