@@ -32,6 +32,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "jq", package: "jq" },
     Program { name: "journalctl", package: "systemd" },
     Program { name: "kill", package: "procps" },
+    Program { name: "ldd", package: "libc-bin" },
     Program { name: "mmdebstrap", package: "mmdebstrap" }, // the root of a machine is made with it
     Program { name: "node", package: "nodejs" },
     Program { name: "npm", package: "npm" },

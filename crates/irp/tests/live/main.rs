@@ -14,8 +14,6 @@ mod killed;
 mod libraries;
 mod machine;
 mod metrics;
-mod npm;
-mod packages;
 mod program;
 mod proxy;
 mod readme;

@@ -1,4 +1,4 @@
-//! The package for Debian: what is in it, and that systemd and dpkg take it.
+//! The package for Debian: what is in it.
 
 use std::{
     fs,
@@ -7,20 +7,14 @@ use std::{
     sync::LazyLock,
 };
 
-use irp_testkit::process::find;
 use tempfile::TempDir;
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-
-const IRP: &str = env!("CARGO_BIN_EXE_irp");
+use crate::packed::{IRP, debian, well};
 
 /// What is packed in irp's place: to pack a program made for tests would take a minute.
 const PROGRAM: &str = "/bin/true";
 
-/// The most that `systemd-analyze security` may find: 0 is a service that can do nothing, 10 one that can do all.
-const EXPOSURE_MAX: f32 = 2.5;
-
-/// The package, and what is in it.
+/// The package, and where it is.
 struct Packed {
     folder: TempDir,
     package: PathBuf,
@@ -28,24 +22,9 @@ struct Packed {
 
 static PACKED: LazyLock<Packed> = LazyLock::new(|| {
     let folder = TempDir::new().unwrap();
-    find("dpkg-deb", "dpkg").unwrap();
-    find("readelf", "binutils").unwrap();
-    let out = folder.path().join("packages");
-    let mut pack = Command::new(env!("CARGO"));
-    pack.current_dir(ROOT).args(["run", "--quiet", "--package", "xtask", "--", "linux"]);
-    well(pack.args([PROGRAM, "--pages-by", IRP, "--out"]).arg(&out));
-    let mut names = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path());
-    let package = names.find(|path| path.extension().is_some_and(|extension| extension == "deb")).unwrap();
+    let package = debian(Path::new(PROGRAM), &folder.path().join("packages"));
     Packed { folder, package }
 });
-
-fn well(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
-    let told =
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {told}");
-    output
-}
 
 fn text(output: Output) -> String {
     String::from_utf8(output.stdout).unwrap()
@@ -94,11 +73,8 @@ fn the_package_has_all_parts_and_belongs_to_root() {
 #[test]
 fn the_same_program_gives_the_same_package() {
     let first = fs::read(&PACKED.package).unwrap();
-    let again = PACKED.folder.path().join("again");
-    let mut pack = Command::new(env!("CARGO"));
-    pack.current_dir(ROOT).args(["run", "--quiet", "--package", "xtask", "--", "linux"]);
-    well(pack.args([PROGRAM, "--pages-by", IRP, "--out"]).arg(&again));
-    assert!(fs::read(again.join(PACKED.package.file_name().unwrap())).unwrap() == first);
+    let again = debian(Path::new(PROGRAM), &PACKED.folder.path().join("again"));
+    assert!(fs::read(again).unwrap() == first);
 }
 
 #[test]
@@ -110,20 +86,4 @@ fn the_shipped_configuration_is_right_once_a_key_is_in_it() {
     let file = PACKED.folder.path().join("edge.toml");
     fs::write(&file, format!("{before}[[key]]{table}")).unwrap();
     well(Command::new(IRP).args(["edge", "--check", "--config"]).arg(&file));
-}
-
-#[test]
-fn the_unit_is_valid_and_can_do_little() {
-    let analyze = find("systemd-analyze", "systemd").unwrap();
-    let unit = unpacked().join("usr/lib/systemd/system/irp-edge.service");
-    // The paths in it are those of a host where the package is installed.
-    let here = fs::read_to_string(&unit).unwrap().replace("/usr/bin/irp ", "/bin/true ");
-    let copy = PACKED.folder.path().join("irp-edge.service");
-    fs::write(&copy, here).unwrap();
-    well(Command::new(&analyze).args(["verify", "--man=no"]).arg(&copy));
-    let mut security = Command::new(&analyze);
-    let told = text(well(security.args(["security", "--offline=yes", "--no-pager"]).arg(&copy)));
-    let last = told.lines().last().unwrap();
-    let exposure = last.split_whitespace().find_map(|word| word.parse::<f32>().ok()).unwrap();
-    assert!(exposure <= EXPOSURE_MAX, "{last}");
 }

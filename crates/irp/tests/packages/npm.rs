@@ -1,60 +1,15 @@
 //! The packages for npm: packed, installed without a network, and used as a project uses them.
 
-use std::{
-    ffi::OsString,
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Output},
-    sync::LazyLock,
-};
+use std::{ffi::OsString, fs, path::Path, process::Command};
 
 use irp_testkit::{node, process::find};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::program::{Running, ca_path, curl, free_port};
-
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-
-/// What Node calls this machine.
-const PLATFORM: &str = match std::env::consts::ARCH.as_bytes() {
-    b"aarch64" => "linux-arm64",
-    _ => "linux-x64",
+use crate::{
+    packed::{NPM, PLATFORM, ROOT, said, well},
+    program::{Running, ca_path, curl, free_port},
 };
-
-/// The tarballs of the launcher and of this platform's program.
-struct Packed {
-    _folder: TempDir,
-    launcher: PathBuf,
-    program: PathBuf,
-}
-
-static PACKED: LazyLock<Packed> = LazyLock::new(|| {
-    let folder = TempDir::new().unwrap();
-    // What the debugger needs would take longer to pack than everything else here.
-    let program = folder.path().join("irp");
-    let strip = find("strip", "binutils").unwrap();
-    well(Command::new(strip).arg(env!("CARGO_BIN_EXE_irp")).arg("-o").arg(&program));
-    let out = folder.path().join("npm");
-    find("npm", "npm").unwrap();
-    let mut pack = Command::new(env!("CARGO"));
-    pack.current_dir(ROOT).args(["run", "--quiet", "--package", "xtask", "--", "npm"]);
-    well(pack.arg(format!("{PLATFORM}={}", program.display())).arg("--out").arg(&out));
-    let version = env!("CARGO_PKG_VERSION");
-    let launcher = out.join(format!("instant-reverse-proxy-{version}.tgz"));
-    let program = out.join(format!("instant-reverse-proxy-{PLATFORM}-{version}.tgz"));
-    Packed { _folder: folder, launcher, program }
-});
-
-fn well(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", said(&output));
-    output
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
 
 /// A project whose package.json is the example's, with these packages installed. It is a home as well.
 struct Project(TempDir);
@@ -96,7 +51,7 @@ impl Project {
 
 #[test]
 fn npx_starts_the_program_and_passes_on_signals_and_exit_codes() {
-    let project = Project::with(&[&PACKED.launcher, &PACKED.program]);
+    let project = Project::with(&[&NPM.launcher, &NPM.program]);
     let npx = find("npx", "npm").unwrap();
     let version = well(project.command(&npx).args(["irp", "--version"]));
     assert_eq!(version.stdout, format!("irp {}\n", env!("CARGO_PKG_VERSION")).into_bytes());
@@ -118,7 +73,7 @@ fn npx_starts_the_program_and_passes_on_signals_and_exit_codes() {
 
 #[test]
 fn the_script_of_the_original_prints_user_data_alone() {
-    let project = Project::with(&[&PACKED.launcher, &PACKED.program]);
+    let project = Project::with(&[&NPM.launcher, &NPM.program]);
     let mut yarn = project.command(&node::program("yarn").unwrap());
     yarn.args(["-s", "generate"]).env("HOSTED_ZONE_DOMAIN", "proxy.example.com");
     let output = well(yarn.env("EDGE_DL_URL", "https://example.com/irp").env("EDGE_SHA256", "0".repeat(64)));
@@ -128,9 +83,9 @@ fn the_script_of_the_original_prints_user_data_alone() {
 
 #[test]
 fn a_program_gets_a_tunnel_with_types() {
-    let project = Project::with(&[&PACKED.launcher, &PACKED.program]);
+    let project = Project::with(&[&NPM.launcher, &NPM.program]);
     let script = project.path().join("use.mts");
-    fs::write(&script, include_str!("npm_use.mts")).unwrap();
+    fs::write(&script, include_str!("use.mts")).unwrap();
     let mut compile = project.command(&node::program("tsc").unwrap());
     compile.args(["--strict", "--module", "nodenext", "--target", "es2022"]);
     well(compile.arg(&script));
@@ -146,7 +101,7 @@ fn a_program_gets_a_tunnel_with_types() {
 
 #[test]
 fn a_platform_that_is_missing_is_told_with_what_to_type() {
-    let project = Project::with(&[&PACKED.launcher]);
+    let project = Project::with(&[&NPM.launcher]);
     let output = project.command(&project.path().join("node_modules/.bin/irp")).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let version = env!("CARGO_PKG_VERSION");
