@@ -17,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(event) = record::Event::from_bytes(data) {
         assert_eq!(record::Event::from_bytes(&event.to_bytes()), Ok(event));
     }
-    if let Ok(stored) = snapshot::read(data) {
-        assert_eq!(snapshot::read(&snapshot::write(&stored)), Ok(stored));
+    if let Ok(read) = snapshot::read(data) {
+        assert_eq!(snapshot::read(&snapshot::write(read.origin, &read.events)), Ok(read));
     }
 });

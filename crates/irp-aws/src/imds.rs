@@ -127,6 +127,25 @@ impl Imds {
         self.get("placement/region").await
     }
 
+    /// The number of the account that the machine is in; `None` where the service does not tell.
+    ///
+    /// # Errors
+    ///
+    /// See [`ImdsError`].
+    pub async fn account_id(&self) -> Result<Option<String>, ImdsError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Identity {
+            account_id: String,
+        }
+        let path = "/latest/dynamic/instance-identity/document";
+        let odd = || ImdsError::Odd { path: path.to_owned() };
+        let Some(text) = self.fetch(path).await? else { return Ok(None) };
+        let Identity { account_id } = serde_json::from_str(&text).map_err(|_| odd())?;
+        let is_number = account_id.len() == 12 && account_id.bytes().all(|byte| byte.is_ascii_digit());
+        if is_number { Ok(Some(account_id)) } else { Err(odd()) }
+    }
+
     /// The public IPv4 address, an Elastic IP once it is attached; `None` where there is none.
     ///
     /// # Errors

@@ -78,7 +78,8 @@ pub struct Machine {
     pub notices: Notices,
     /// Where the key of the inbox is kept; the folder for state if there is nothing else.
     pub inbox_keys: Option<Arc<dyn Store>>,
-    /// Where the inbox goes when the machine ends, and comes from when the next one begins.
+    /// Where the inbox goes when the machine ends, and comes from when the next one begins; without one it is gone
+    /// with the machine's disk.
     pub vault: Option<Arc<dyn inbox::Vault>>,
     /// Cancelled when the machine ends soon: without a vault nothing is kept any more, so that providers try again
     /// where somebody will be.

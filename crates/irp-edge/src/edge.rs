@@ -44,6 +44,9 @@ use crate::{
 /// The file of the inbox, in the folder for state.
 const INBOX: &str = ".inbox.redb";
 
+/// How many snapshots of machines before are taken in at a start: each is the whole inbox of one machine.
+const TAKEN_MAX: usize = 16;
+
 /// How long sessions may take to leave once the requests are done.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -302,7 +305,7 @@ impl Edge {
             countdown: left.clone(),
             enrolment: machine.enrolment,
             learned: learned.clone(),
-            notices: machine.notices,
+            notices: machine.notices.clone(),
             troubles: machine.troubles.clone(),
             started: Instant::now(),
             idle_after: config.idle_after,
@@ -311,6 +314,7 @@ impl Edge {
             tasks: tunnels.clone(),
             hellos: Hellos::default(),
             inbox: inbox.as_ref().map(|(inbox, _)| inbox.clone()),
+            has_vault: machine.vault.is_some(),
         });
 
         keepers.spawn(Arc::clone(&door).follow(new_keys, keepers.token().clone()));
@@ -320,12 +324,13 @@ impl Edge {
                 Deliverer::new(inbox.clone(), Arc::clone(&registry), *delivery, deliveries.clone());
             deliveries.spawn(deliverer.run(deliveries.token().clone()));
             if machine.vault.is_none() {
-                let (inbox, soon) = (inbox.clone(), machine.ends_soon);
+                let (inbox, soon, notices) = (inbox.clone(), machine.ends_soon, machine.notices.clone());
                 let stop = deliveries.token().clone();
                 deliveries.spawn(async move {
                     if stop.run_until_cancelled(soon.cancelled()).await.is_some() {
                         tracing::warn!("this machine ends soon: events are not kept any more");
                         inbox.close_door("this machine ends soon");
+                        notices.post("this machine ends soon: events are not kept any more, so that providers try again");
                     }
                 });
             }
@@ -451,21 +456,34 @@ async fn open_inbox(
     }
 }
 
-/// Takes in what the machine before has left. It is removed before anything is delivered, so that no third machine
+/// Takes in what machines before have left. It is removed before anything is delivered, so that no third machine
 /// finds it once more.
 async fn take_from(vault: &dyn Vault, inbox: &Inbox) {
-    let snapshot = match vault.load().await {
+    let names = match vault.list().await {
+        Ok(names) => names,
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            return tracing::error!(%error, cause, "events of the machine before may be left there until the next one");
+        }
+    };
+    for name in names.iter().take(TAKEN_MAX) {
+        take_one(vault, name, inbox).await;
+    }
+}
+
+async fn take_one(vault: &dyn Vault, name: &str, inbox: &Inbox) {
+    let snapshot = match vault.load(name).await {
         Ok(Some(snapshot)) => snapshot,
         Ok(None) => return,
         Err(error) => {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
-            return tracing::error!(%error, cause, "events of the machine before may be left");
+            return tracing::error!(%error, cause, "the events of the machine before are left to the next one");
         }
     };
     match inbox.import(&snapshot).await {
         Ok(count) => {
             tracing::info!(count, "took in the events of the machine before");
-            if let Err(error) = vault.remove().await {
+            if let Err(error) = vault.remove(name).await {
                 tracing::error!(%error, "they may be delivered once more by the next machine");
             }
         }

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use irp_wire::name::Hostname;
+
 use crate::{settings::Settings, values::Label};
 
 /// The public name of a machine, such as `alice.proxy.example.com`: what a machine is found by.
@@ -92,10 +94,23 @@ pub fn profile(host: &Label) -> String {
     format!("irp-edge-{host}")
 }
 
-/// The bucket of an account in a region: programs for edges, and certificates where that is wished.
+/// The bucket of an account in a region: programs for edges, events that wait while no machine runs, and certificates
+/// where that is wished.
 #[must_use]
 pub fn bucket(account: &str, region: &str) -> String {
     format!("irp-{account}-{region}")
+}
+
+/// Where in that bucket machines of a name leave the events that nobody has taken yet.
+#[must_use]
+pub fn inbox_folder(name: &Hostname) -> String {
+    format!("inbox/{name}/")
+}
+
+/// The folder of parameters with the key of these events.
+#[must_use]
+pub fn inbox_keys(name: &Hostname) -> String {
+    format!("/irp/inbox/{name}")
 }
 
 /// Where in that bucket a program for edges is, by its content.
@@ -144,5 +159,8 @@ mod tests {
         assert_eq!(profile(&"Alice".parse().unwrap()), "irp-edge-alice");
         assert_eq!(bucket("123456789012", "eu-central-1"), "irp-123456789012-eu-central-1");
         assert_eq!(program_key("ab"), "edge/ab");
+        let name = "alice.example.com".parse().unwrap();
+        assert_eq!(inbox_folder(&name), "inbox/alice.example.com/");
+        assert_eq!(inbox_keys(&name), "/irp/inbox/alice.example.com");
     }
 }

@@ -28,6 +28,9 @@ pub struct Report {
     /// Events that wait for a tunnel; `None` where none are kept.
     #[serde(default)]
     pub parked: Option<u64>,
+    /// Whether they outlive the machine: the next one of its name takes them in.
+    #[serde(default)]
+    pub parked_outlive: bool,
     /// What everybody is told who connects, such as a planned end.
     #[serde(default)]
     pub notices: Vec<String>,
@@ -125,6 +128,7 @@ mod tests {
             tunnels: vec![tunnel; 100],
             idle: Idle::Running { left_s: u64::MAX },
             parked: Some(u64::MAX),
+            parked_outlive: true,
             notices: vec!["y".repeat(500); 100],
             troubles: vec![text; 100],
         };

@@ -17,6 +17,8 @@ use crate::{account::Aws, call::Call, encode, service::Service};
 #[derive(Debug, Clone)]
 pub struct S3 {
     aws: Aws,
+    /// The account that buckets must belong to.
+    owner: Option<String>,
 }
 
 /// A bucket's name: 3 to 63 of `a–z`, `0–9`, `-` and `.`, beginning and ending with a letter or digit. It becomes part of
@@ -53,12 +55,22 @@ impl fmt::Display for Bucket {
 
 impl S3 {
     pub(crate) fn new(aws: Aws) -> Self {
-        Self { aws }
+        Self { aws, owner: None }
+    }
+
+    /// The same, but a bucket that does not belong to this account is refused by AWS: names of buckets are everybody's,
+    /// and one that can be guessed may have been taken by a stranger.
+    #[must_use]
+    pub fn owned_by(self, account: &str) -> Self {
+        Self { owner: Some(account.to_owned()), ..self }
     }
 
     /// A call of a bucket or, with a key, of an object in it.
     fn call(&self, operation: &'static str, method: Method, bucket: &Bucket, key: &str) -> Call {
-        let call = Call::new(Service::S3, operation, method);
+        let mut call = Call::new(Service::S3, operation, method);
+        if let Some(owner) = &self.owner {
+            call = call.header("x-amz-expected-bucket-owner", owner);
+        }
         let endpoint = self.aws.endpoint(Service::S3);
         let key = encode::path(key);
         // Below its own host unless that would not match the certificate, or is not AWS's at all.

@@ -12,6 +12,7 @@ async fn a_machine_reads_what_is_there_and_renews_its_token() {
     let emulated = Emulated::start().await.unwrap();
     let imds = Imds::new(&emulated.url()).unwrap();
     assert_eq!(imds.instance_id().await.unwrap().as_deref(), Some(INSTANCE_ID));
+    assert_eq!(imds.account_id().await.unwrap().as_deref(), Some("123456789012"));
     assert_eq!(imds.public_ipv4().await.unwrap(), None);
     assert_eq!(imds.instance_action().await.unwrap(), None);
     assert_eq!(imds.rebalance_recommendation().await.unwrap(), None);
@@ -27,6 +28,11 @@ async fn a_machine_reads_what_is_there_and_renews_its_token() {
     let action = imds.instance_action().await.unwrap().unwrap();
     assert_eq!((action.action.as_str(), action.time.as_str()), ("terminate", "2026-11-22T20:00:00Z"));
     assert_eq!(imds.rebalance_recommendation().await.unwrap().as_deref(), Some("2026-11-22T19:00:00Z"));
+
+    emulated.set("/latest/dynamic/instance-identity/document", r#"{"accountId":"../12345678"}"#);
+    assert!(matches!(imds.account_id().await, Err(ImdsError::Odd { .. })));
+    emulated.remove("/latest/dynamic/instance-identity/document");
+    assert_eq!(imds.account_id().await.unwrap(), None);
 
     emulated.break_down(true);
     assert!(imds.instance_id().await.is_err());

@@ -8,6 +8,7 @@ use std::{
     path::Path,
 };
 
+use aws_lc_rs::rand;
 use redb::{
     Builder, Database, ReadableDatabase as _, ReadableTable as _, TableDefinition, backends::FileBackend,
 };
@@ -23,6 +24,9 @@ const DONE: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("done");
 /// Single numbers: which event comes next.
 const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
 const NEXT: &str = "next";
+/// A random number that tells this file from all others.
+const ORIGIN: TableDefinition<'_, &str, u128> = TableDefinition::new("origin");
+const OWN: &str = "own";
 
 /// What redb may keep in memory; its own default is 1 GiB.
 const CACHE: usize = 4 * 1024 * 1024;
@@ -76,8 +80,26 @@ impl File {
         let backend = FileBackend::new(file).map_err(FileError::of)?;
         let database = Builder::new().set_cache_size(CACHE).create_with_backend(backend);
         let this = Self { database: database.map_err(FileError::of)? };
-        this.write([].iter(), None)?;
+        this.furnish()?;
         Ok(this)
+    }
+
+    /// Makes the tables, and the file's own number, where they are not there.
+    fn furnish(&self) -> Result<(), FileError> {
+        let writing = self.database.begin_write().map_err(FileError::of)?;
+        writing.open_table(EVENTS).map_err(FileError::of)?;
+        writing.open_table(STATES).map_err(FileError::of)?;
+        writing.open_table(DONE).map_err(FileError::of)?;
+        writing.open_table(NUMBERS).map_err(FileError::of)?;
+        {
+            let mut origin = writing.open_table(ORIGIN).map_err(FileError::of)?;
+            if origin.get(OWN).map_err(FileError::of)?.is_none() {
+                let mut number = [0; 16];
+                rand::fill(&mut number).map_err(|_| FileError::new("the system gives no randomness"))?;
+                origin.insert(OWN, u128::from_be_bytes(number)).map_err(FileError::of)?;
+            }
+        }
+        writing.commit().map_err(FileError::of)
     }
 
     /// Writes all of it, or nothing.
@@ -96,7 +118,8 @@ impl File {
                 match change {
                     Change::Put { number, sealed } => {
                         events.insert(number, sealed.as_slice()).map_err(FileError::of)?;
-                        numbers.insert(NEXT, number + 1).map_err(FileError::of)?;
+                        let next = numbers.get(NEXT).map_err(FileError::of)?.map_or(0, |next| next.value());
+                        numbers.insert(NEXT, next.max(number + 1)).map_err(FileError::of)?;
                     }
                     Change::Remove { number, done: delivered } => {
                         events.remove(number).map_err(FileError::of)?;
@@ -123,6 +146,14 @@ impl File {
         let numbers = reading.open_table(NUMBERS).map_err(FileError::of)?;
         let next = numbers.get(NEXT).map_err(FileError::of)?;
         Ok(next.map_or(1, |next| next.value()))
+    }
+
+    /// What tells this file from all others.
+    pub(super) fn origin(&self) -> Result<u128, FileError> {
+        let reading = self.database.begin_read().map_err(FileError::of)?;
+        let table = reading.open_table(ORIGIN).map_err(FileError::of)?;
+        let origin = table.get(OWN).map_err(FileError::of)?;
+        origin.map(|origin| origin.value()).ok_or_else(|| FileError::new("it has no number of its own"))
     }
 
     /// One event.
@@ -180,8 +211,11 @@ mod tests {
             Change::Remove { number: 9, done: Some(([9; 32], 5)) },
         ];
         file.write(changes.iter(), Some(6)).unwrap();
+        let origin = file.origin().unwrap();
         drop(file);
         let file = File::open(&folder.path().join("inbox.redb")).unwrap();
+        assert_eq!(file.origin().unwrap(), origin);
+        assert_ne!(File::open(&folder.path().join("other.redb")).unwrap().origin().unwrap(), origin);
         let mut found = Vec::new();
         file.each(|stored| found.push((stored.number, stored.sealed, stored.attempts, stored.failed)))
             .unwrap();

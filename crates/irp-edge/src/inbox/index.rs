@@ -109,6 +109,13 @@ impl Index {
         self.insert(number, entry);
     }
 
+    /// A number for an event that another machine has taken in.
+    pub(super) fn reserve(&mut self) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        number
+    }
+
     /// Takes in `entry`, if there is room, or says that it is here already.
     pub(super) fn admit(&mut self, entry: Entry, now: u64) -> Result<Admitted, ParkError> {
         if let Some(known) = self.known(entry.identity.as_ref(), now) {
@@ -121,8 +128,7 @@ impl Index {
         if count >= self.bounds.events || self.bytes.saturating_add(entry.size) > self.bounds.bytes {
             return Err(ParkError::Full);
         }
-        let number = self.next;
-        self.next += 1;
+        let number = self.reserve();
         self.insert(number, entry);
         Ok(Admitted::New(number))
     }

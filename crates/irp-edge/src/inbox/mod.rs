@@ -390,19 +390,19 @@ impl Inbox {
     /// When the disk fails.
     pub async fn export(&self) -> Result<Option<Vec<u8>>, ParkError> {
         let all = self.ask(|reply| Command::All { reply }).await??;
-        Ok((!all.is_empty()).then(|| snapshot::write(&all)))
+        Ok((!all.events.is_empty()).then(|| snapshot::write(all.origin, &all.events)))
     }
 
-    /// Takes in what another machine has kept, unless this inbox was ever of use itself: then its own file is the
-    /// newer one. Says how many events that were.
+    /// Takes in what another machine has kept, behind what is here. A snapshot of this very file is passed over, since
+    /// the file is the newer one; and so are deliveries that are known. Says how many events were taken in.
     ///
     /// # Errors
     ///
     /// When the bytes are no snapshot, were sealed with another key, or cannot be written.
     pub async fn import(&self, snapshot: &[u8]) -> Result<usize, ImportError> {
-        let stored = snapshot::read(snapshot)?;
+        let snapshot = snapshot::read(snapshot)?;
         let (reply, answer) = oneshot::channel();
-        let command = Command::Import { stored, reply };
+        let command = Command::Import { snapshot, now: self.now(), reply };
         self.0.commands.send(command).map_err(|_| ImportError::Gone)?;
         let count = answer.await.map_err(|_| ImportError::Gone)??;
         self.tell();

@@ -1,6 +1,7 @@
-//! The inbox as one piece of bytes, for a place that outlives the machine: a first line that says what it is, then each
-//! event as number (8 bytes), failed attempts (4), whether it was moved aside (1), length (4), all big-endian, and the
-//! sealed event of that length. It is of no use to anybody without the key.
+//! The inbox as one piece of bytes, for a place that outlives the machine: a first line that says what it is, the number
+//! of the file that it was made of (16 bytes), then each event as number (8 bytes), failed attempts (4), whether it was
+//! moved aside (1), length (4), all big-endian, and the sealed event of that length. It is of no use to anybody without
+//! the key.
 
 const FIRST_LINE: &[u8] = b"irp inbox 1\n";
 
@@ -20,17 +21,27 @@ pub struct Stored {
     pub failed: bool,
 }
 
+/// A snapshot as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Tells the file that it was made of from all others.
+    pub origin: u128,
+    /// What was kept, the oldest first.
+    pub events: Vec<Stored>,
+}
+
 /// What was read is no snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it is no snapshot of an inbox")]
 pub struct NoSnapshot;
 
-/// Writes them as one piece.
+/// Writes the events of a file as one piece.
 #[must_use]
-pub fn write(events: &[Stored]) -> Vec<u8> {
+pub fn write(origin: u128, events: &[Stored]) -> Vec<u8> {
     let bytes: usize = events.iter().map(|event| event.sealed.len() + 17).sum();
-    let mut snapshot = Vec::with_capacity(FIRST_LINE.len() + bytes);
+    let mut snapshot = Vec::with_capacity(FIRST_LINE.len() + 16 + bytes);
     snapshot.extend_from_slice(FIRST_LINE);
+    snapshot.extend_from_slice(&origin.to_be_bytes());
     for event in events {
         let length = u32::try_from(event.sealed.len()).unwrap_or(u32::MAX);
         snapshot.extend_from_slice(&event.number.to_be_bytes());
@@ -47,8 +58,9 @@ pub fn write(events: &[Stored]) -> Vec<u8> {
 /// # Errors
 ///
 /// When it is no snapshot.
-pub fn read(snapshot: &[u8]) -> Result<Vec<Stored>, NoSnapshot> {
-    let mut rest = snapshot.strip_prefix(FIRST_LINE).ok_or(NoSnapshot)?;
+pub fn read(snapshot: &[u8]) -> Result<Snapshot, NoSnapshot> {
+    let rest = snapshot.strip_prefix(FIRST_LINE).ok_or(NoSnapshot)?;
+    let (origin, mut rest) = rest.split_first_chunk::<16>().ok_or(NoSnapshot)?;
     let mut events = Vec::new();
     while !rest.is_empty() {
         let (number, tail) = rest.split_first_chunk::<8>().ok_or(NoSnapshot)?;
@@ -65,7 +77,7 @@ pub fn read(snapshot: &[u8]) -> Result<Vec<Stored>, NoSnapshot> {
         });
         rest = tail;
     }
-    Ok(events)
+    Ok(Snapshot { origin: u128::from_be_bytes(*origin), events })
 }
 
 #[cfg(test)]
@@ -77,16 +89,15 @@ mod tests {
     proptest! {
         #[test]
         fn a_snapshot_is_read_back_and_a_damaged_one_is_none(
+            origin: u128,
             events in proptest::collection::vec((any::<u64>(), any::<u32>(), any::<bool>(), 0..99_usize), 0..9),
         ) {
             let stored = |(number, attempts, failed, length)| Stored { number, sealed: vec![7; length], attempts, failed };
             let events: Vec<_> = events.into_iter().map(stored).collect();
-            let snapshot = write(&events);
-            prop_assert_eq!(read(&snapshot), Ok(events.clone()));
+            let snapshot = write(origin, &events);
+            prop_assert_eq!(read(&snapshot), Ok(Snapshot { origin, events }));
             prop_assert_eq!(read(&snapshot[1..]), Err(NoSnapshot));
-            if !events.is_empty() {
-                prop_assert_eq!(read(&snapshot[..snapshot.len() - 1]), Err(NoSnapshot));
-            }
+            prop_assert_eq!(read(&snapshot[..snapshot.len() - 1]), Err(NoSnapshot));
         }
 
         #[test]

@@ -128,7 +128,7 @@ async fn what_one_machine_has_kept_another_one_takes_in_once() {
     inbox.delivered(1).await;
     inbox.attempt_failed(3, true).await;
     let snapshot = inbox.export().await.unwrap().unwrap();
-    // What is here already is the newer one.
+    // The file itself is the newer one.
     assert_eq!(inbox.import(&snapshot).await.unwrap(), 0);
     inbox.close().await;
 
@@ -138,17 +138,22 @@ async fn what_one_machine_has_kept_another_one_takes_in_once() {
     other.close().await;
     drop(other);
 
+    // A machine that keeps events already takes them in behind its own.
     let inbox = new.open(Bounds::DEFAULT, 1).unwrap();
+    assert_eq!(inbox.park(event("/a", 9), false).await, Ok(Parked::New(1)));
     assert_eq!(inbox.import(&snapshot).await.unwrap(), 2);
     assert_eq!(inbox.import(&snapshot).await.unwrap(), 0);
     assert_eq!(inbox.park(event("/a", 3), false).await, Ok(Parked::New(4)));
     assert_eq!(inbox.park(event("/a", 1), false).await, Ok(Parked::Again));
+    inbox.delivered(1).await;
     inbox.close().await;
     drop(inbox);
     let inbox = new.open(Bounds::DEFAULT, 1).unwrap();
     let (number, entry) = inbox.next(&queue("/a")).unwrap();
     assert_eq!((number, entry.attempts), (2, 0));
     assert_eq!(inbox.read(2).await.unwrap().unwrap(), event("/a", 1));
+    assert_eq!(inbox.read(3).await.unwrap().unwrap(), event("/a", 2));
     assert_eq!(inbox.entries()[1].1.attempts, 1);
+    assert_eq!(inbox.import(&snapshot).await.unwrap(), 0);
     inbox.close().await;
 }

@@ -14,7 +14,7 @@ use super::{
     index::Index,
     record::{Event, Identity},
     seal::Seal,
-    snapshot::Stored,
+    snapshot::{Snapshot, Stored},
     stored_entry,
 };
 
@@ -42,9 +42,9 @@ pub(super) enum Command {
     /// Read an event.
     Read { number: u64, reply: oneshot::Sender<Result<Option<Event>, FileError>> },
     /// Read all of them, as they lie there.
-    All { reply: oneshot::Sender<Result<Vec<Stored>, FileError>> },
-    /// Take in the events of another machine, unless this file was ever of use.
-    Import { stored: Vec<Stored>, reply: oneshot::Sender<Result<usize, ImportError>> },
+    All { reply: oneshot::Sender<Result<Snapshot, FileError>> },
+    /// Take in the events of another machine, at this time (milliseconds since 1970).
+    Import { snapshot: Snapshot, now: u64, reply: oneshot::Sender<Result<usize, ImportError>> },
     /// Close the file.
     Stop,
 }
@@ -169,27 +169,44 @@ impl Writer {
                 let _ = reply.send(event);
             }
             Command::All { reply } => {
-                let mut all = Vec::new();
-                let read = self.opened().and_then(|file| file.each(|stored| all.push(stored)));
-                let _ = reply.send(self.judge(read).map(|()| all));
+                let mut events = Vec::new();
+                let read = self.opened().and_then(|file| {
+                    file.each(|stored| events.push(stored))?;
+                    file.origin()
+                });
+                let _ = reply.send(self.judge(read).map(|origin| Snapshot { origin, events }));
             }
-            Command::Import { stored, reply } => {
-                let _ = reply.send(self.import(stored));
+            Command::Import { snapshot, now, reply } => {
+                let _ = reply.send(self.import(snapshot, now));
             }
             _ => {}
         }
     }
 
-    fn import(&mut self, stored: Vec<Stored>) -> Result<usize, ImportError> {
-        if self.opened()?.next()? > 1 {
+    fn import(&mut self, snapshot: Snapshot, now: u64) -> Result<usize, ImportError> {
+        if self.opened()?.origin()? == snapshot.origin {
             return Ok(0);
         }
+        // One that does not open changes nothing, and stays where it is.
+        let mut opened = Vec::new();
+        for stored in snapshot.events {
+            let plain = self.seal.open(stored.number, &stored.sealed)?;
+            let entry = stored_entry(&stored, &Event::from_bytes(&plain)?);
+            opened.push((stored, plain, entry));
+        }
         let (mut changes, mut entries) = (Vec::new(), Vec::new());
-        for stored in stored {
-            let event = Event::from_bytes(&self.seal.open(stored.number, &stored.sealed)?)?;
-            entries.push((stored.number, stored_entry(&stored, &event)));
-            let Stored { number, sealed, attempts, failed } = stored;
+        for (Stored { attempts, failed, .. }, plain, entry) in opened {
+            let number = {
+                let mut index = self.lock();
+                if index.known(entry.identity.as_ref(), now).is_some() {
+                    continue;
+                }
+                index.reserve()
+            };
+            let sealed = self.seal.seal(number, plain);
+            let sealed = sealed.map_err(|_| FileError::new("the system gives no randomness"))?;
             changes.push(Change::Put { number, sealed });
+            entries.push((number, entry));
             if attempts > 0 || failed {
                 changes.push(Change::State { number, attempts, failed });
             }

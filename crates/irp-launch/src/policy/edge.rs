@@ -1,7 +1,10 @@
 //! What the role of one machine may do.
 
 use super::{Edge, Place, Statement, key_by};
-use crate::values::{CertStore, KmsKey};
+use crate::{
+    tags,
+    values::{CertStore, KmsKey},
+};
 
 pub(super) fn statements(edge: &Edge, place: &Place) -> Vec<Statement> {
     let mut statements = dns(edge, place);
@@ -16,11 +19,14 @@ pub(super) fn statements(edge: &Edge, place: &Place) -> Vec<Statement> {
             READ_PARAMETERS,
             place.folder(&format!("/irp/secret/{}", edge.host)),
         ));
+        statements.extend(inbox(edge, place));
     }
     statements.extend(edge.kms_key.as_ref().into_iter().flat_map(|key| key_use(edge, place, key)));
     statements.push(agent());
     statements
 }
+
+const WRITE_PARAMETERS: [&str; 3] = ["ssm:PutParameter", "ssm:DeleteParameter", "ssm:DeleteParameters"];
 
 const READ_PARAMETERS: [&str; 3] = ["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath"];
 
@@ -45,26 +51,42 @@ fn dns(edge: &Edge, place: &Place) -> Vec<Statement> {
 }
 
 fn parameter_store(edge: &Edge, place: &Place) -> Statement {
-    let write = ["ssm:PutParameter", "ssm:DeleteParameter", "ssm:DeleteParameters"];
     let folder = place.folder(&format!("/irp/cert/{}", edge.name));
-    Statement::allow("Certificates", READ_PARAMETERS.into_iter().chain(write), folder)
+    Statement::allow("Certificates", READ_PARAMETERS.into_iter().chain(WRITE_PARAMETERS), folder)
+}
+
+/// Events that wait: their key, and they themselves while no machine of the name runs.
+fn inbox(edge: &Edge, place: &Place) -> Vec<Statement> {
+    let keys = place.folder(&tags::inbox_keys(&edge.name));
+    let mut statements =
+        vec![Statement::allow("InboxKey", READ_PARAMETERS.into_iter().chain(WRITE_PARAMETERS), keys)];
+    if let Some(bucket) = &place.bucket {
+        let arn = place.bucket(bucket);
+        statements.extend(objects(["Inbox", "ListInbox"], &arn, &tags::inbox_folder(&edge.name)));
+    }
+    statements
 }
 
 fn bucket_store(edge: &Edge, place: &Place, bucket: &str, prefix: &str) -> [Statement; 2] {
-    let arn = place.bucket(bucket);
-    let folder = folder_in_bucket(edge, prefix);
+    let folder = format!("{}/", folder_in_bucket(edge, prefix));
+    objects(["Certificates", "ListCertificates"], &place.bucket(bucket), &folder)
+}
+
+/// All objects whose keys begin with `folder`, which ends with a slash.
+fn objects(sids: [&'static str; 2], bucket: &str, folder: &str) -> [Statement; 2] {
+    let [content, list] = sids;
     [
         Statement::allow(
-            "Certificates",
+            content,
             ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
-            [format!("{arn}/{folder}/*")],
+            [format!("{bucket}/{folder}*")],
         ),
         // S3 tells a missing object from a forbidden one only to those who may list, and asks that without a prefix:
         // hence `IfExists`. Names of other objects can be seen so, their content cannot.
-        Statement::allow("ListCertificates", ["s3:ListBucket"], [arn]).when(
+        Statement::allow(list, ["s3:ListBucket"], [bucket]).when(
             "StringLikeIfExists",
             "s3:prefix",
-            [format!("{folder}/*")],
+            [format!("{folder}*")],
         ),
     ]
 }
@@ -78,15 +100,26 @@ fn folder_in_bucket(edge: &Edge, prefix: &str) -> String {
 fn key_use(edge: &Edge, place: &Place, key: &KmsKey) -> Vec<Statement> {
     let mut statements = Vec::new();
     if !edge.is_caddy {
-        let folders = [format!("/irp/cert/{}/*", edge.name), format!("/irp/secret/{}/*", edge.host)];
+        let folders = [
+            format!("/irp/cert/{}/*", edge.name),
+            format!("/irp/secret/{}/*", edge.host),
+            format!("{}/*", tags::inbox_keys(&edge.name)),
+        ];
         let parameters = folders.map(|folder| place.arn("ssm", &format!("parameter{folder}")));
         let key = key_by("KeyOfParameters", &["kms:Encrypt", "kms:Decrypt"], place, key, &["ssm"]);
         statements.push(key.when("StringLike", "kms:EncryptionContext:PARAMETER_ARN", parameters));
     }
+    // With a bucket key the context is the bucket, without one the object.
+    let mut contexts = Vec::new();
     if let CertStore::S3 { bucket, prefix } = &edge.store {
-        // With a bucket key the context is the bucket, without one the object.
         let arn = place.bucket(bucket);
-        let contexts = [arn.clone(), format!("{arn}/{}/*", folder_in_bucket(edge, prefix))];
+        contexts.extend([arn.clone(), format!("{arn}/{}/*", folder_in_bucket(edge, prefix))]);
+    }
+    if let Some(bucket) = place.bucket.as_ref().filter(|_| !edge.is_caddy) {
+        let arn = place.bucket(bucket);
+        contexts.extend([arn.clone(), format!("{arn}/{}*", tags::inbox_folder(&edge.name))]);
+    }
+    if !contexts.is_empty() {
         let key = key_by("KeyOfBucket", &["kms:GenerateDataKey", "kms:Decrypt"], place, key, &["s3"]);
         statements.push(key.when("StringLike", "kms:EncryptionContext:aws:s3:arn", contexts));
     }

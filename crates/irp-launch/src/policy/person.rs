@@ -90,7 +90,8 @@ pub fn person(edge: &Edge, place: &Place) -> Result<Policy, RoleNameError> {
             place
                 .folder(&format!("/irp/secret/{}", edge.host))
                 .into_iter()
-                .chain(place.folder(&format!("/irp/cert/{name}"))),
+                .chain(place.folder(&format!("/irp/cert/{name}")))
+                .chain(place.folder(&tags::inbox_keys(&edge.name))),
         ),
         Statement::allow(
             "ReadRole",
@@ -106,6 +107,9 @@ pub fn person(edge: &Edge, place: &Place) -> Result<Policy, RoleNameError> {
             ["s3:GetObject", "s3:PutObject"],
             [format!("{arn}/{}*", tags::PROGRAMS)],
         ));
+        // To forget a name.
+        let inbox = format!("{arn}/{}*", tags::inbox_folder(&edge.name));
+        statements.push(Statement::allow("Inbox", ["s3:DeleteObject"], [inbox]));
         statements.push(Statement::allow("FindProgram", ["s3:ListBucket"], [arn]));
     }
     if let Some(key) = &edge.kms_key {

@@ -83,7 +83,8 @@ fn edge_toml(settings: &Settings, key: &ClientKey) -> String {
         text.push_str("ends_at = \"/run/irp/ends-at\"\n");
     }
     text.push_str(&format!(
-        "\n[aws]\nzone = {}\ncert_store = {}\nmachine_ends = \"/run/irp/machine-ends\"\n",
+        "\n[aws]\nzone = {}\ncert_store = {}\nmachine_ends = \"/run/irp/machine-ends\"\n\
+         key_copy = \"/run/irp/keys\"\n",
         toml(settings.zone.value.name().as_str()),
         toml(&settings.cert_store.value.to_string()),
     ));

@@ -9,6 +9,7 @@ use iam::{Call, Judge};
 use irp_launch::policy::{Edge, Place, administrator, person, trust};
 
 const ZONE: &str = "arn:aws:route53:::hostedzone/Z0123456789ABC";
+const BUCKET: &str = "arn:aws:s3:::irp-123456789012-eu-central-1";
 const PARAMETER: &str = "arn:aws:ssm:eu-central-1:123456789012:parameter";
 
 fn place() -> Place {
@@ -65,6 +66,12 @@ fn every_call_of_an_edge_is_allowed() {
         Call::new("ssm:PutParameter", &format!("{PARAMETER}/irp/cert/{NAME}/identity/g0000000001")),
         Call::new("ssm:DeleteParameters", &format!("{PARAMETER}/irp/cert/{NAME}/identity/g0000000001")),
         Call::new("ssm:GetParameter", &format!("{PARAMETER}/irp/secret/alice/slack")),
+        Call::new("ssm:GetParametersByPath", &format!("{PARAMETER}/irp/inbox/{NAME}/inbox-key")),
+        Call::new("ssm:PutParameter", &format!("{PARAMETER}/irp/inbox/{NAME}/inbox-key/g0000000001")),
+        Call::new("s3:ListBucket", BUCKET).with("s3:prefix", &[&format!("inbox/{NAME}/")]),
+        Call::new("s3:GetObject", &format!("{BUCKET}/inbox/{NAME}/1")),
+        Call::new("s3:PutObject", &format!("{BUCKET}/inbox/{NAME}/1")),
+        Call::new("s3:DeleteObject", &format!("{BUCKET}/inbox/{NAME}/1")),
         Call::new("ssm:UpdateInstanceInformation", "arn:aws:ec2:eu-central-1:123456789012:instance/i-1"),
         Call::new("ssmmessages:OpenDataChannel", "*"),
     ];
@@ -115,7 +122,14 @@ fn what_is_somebody_elses_is_not() {
         Call::new("ssm:StartSession", "arn:aws:ec2:eu-central-1:123456789012:instance/i-2"),
         Call::new("ec2:RunInstances", "*"),
         Call::new("ec2:TerminateInstances", "*"),
-        Call::new("s3:GetObject", "arn:aws:s3:::irp-123456789012-eu-central-1/edge/abc"),
+        Call::new("ssm:GetParameter", &format!("{PARAMETER}/irp/inbox/bob.proxy.example.com/inbox-key/g1")),
+        Call::new("ssm:PutParameter", &format!("{PARAMETER}/irp/inbox/{NAME}.evil.example/inbox-key/g1")),
+        Call::new("s3:GetObject", &format!("{BUCKET}/edge/abc")),
+        Call::new("s3:PutObject", &format!("{BUCKET}/edge/abc")),
+        Call::new("s3:GetObject", &format!("{BUCKET}/inbox/bob.proxy.example.com/1")),
+        Call::new("s3:PutObject", &format!("{BUCKET}/inbox/{NAME}.evil.example/1")),
+        Call::new("s3:ListBucket", BUCKET).with("s3:prefix", &["inbox/bob.proxy.example.com/"]),
+        Call::new("s3:ListBucket", BUCKET).with("s3:prefix", &[""]),
         Call::new("kms:Decrypt", "arn:aws:kms:eu-central-1:123456789012:key/1"),
         Call::new("iam:PassRole", "arn:aws:iam::123456789012:role/admin"),
     ];
@@ -129,9 +143,12 @@ fn caddy_proves_nothing_by_dns_and_reads_no_parameter() {
     let judge = judge(&Edge { is_caddy: true, ..edge("ssm", None) });
     assert!(judge.allows(&change(ZONE, &[NAME], &["A"], &["UPSERT"])));
     assert!(!judge.allows(&change(ZONE, &[CHALLENGE], &["TXT"], &["UPSERT"])));
-    for path in [format!("/irp/cert/{NAME}/x"), "/irp/secret/alice/slack".into()] {
+    for path in
+        [format!("/irp/cert/{NAME}/x"), "/irp/secret/alice/slack".into(), format!("/irp/inbox/{NAME}/x")]
+    {
         assert!(!judge.allows(&Call::new("ssm:GetParameter", &format!("{PARAMETER}{path}"))));
     }
+    assert!(!judge.allows(&Call::new("s3:GetObject", &format!("{BUCKET}/inbox/{NAME}/1"))));
 }
 
 #[test]
@@ -175,6 +192,7 @@ fn a_key_serves_for_the_own_parameters_only() {
         let judge = judge(&edge("ssm", Some(key)));
         assert_eq!(judge.allows(&use_of(ssm, &format!("/irp/cert/{NAME}/x"))), is_this, "{key}");
         assert_eq!(judge.allows(&use_of(ssm, "/irp/secret/alice/slack")), is_this, "{key}");
+        assert_eq!(judge.allows(&use_of(ssm, &format!("/irp/inbox/{NAME}/inbox-key/g1"))), is_this, "{key}");
         assert!(!judge.allows(&use_of(ssm, "/irp/cert/bob.proxy.example.com/x")));
         assert!(!judge.allows(&use_of("s3.eu-central-1.amazonaws.com", &format!("/irp/cert/{NAME}/x"))));
         assert!(!judge.allows(&Call::new("kms:Decrypt", arn)), "by itself");
@@ -185,6 +203,10 @@ fn a_key_serves_for_the_own_parameters_only() {
         .with("kms:ResourceAliases", &["alias/irp"])
         .with("kms:EncryptionContext:aws:s3:arn", &["arn:aws:s3:::my-bucket"]);
     assert!(judge.allows(&object));
+    let of = |arn: &str| object.clone().with("kms:EncryptionContext:aws:s3:arn", &[arn]);
+    assert!(judge.allows(&of(&format!("{BUCKET}/inbox/{NAME}/1"))));
+    assert!(!judge.allows(&of(&format!("{BUCKET}/inbox/bob.proxy.example.com/1"))));
+    assert!(!judge.allows(&of(&format!("{BUCKET}/edge/abc"))));
     assert!(!judge.allows(&object.with("kms:ResourceAliases", &["alias/other"])));
 }
 
@@ -215,6 +237,8 @@ fn a_person_launches_this_name_and_no_other() {
         change(ZONE, &[NAME], &["A"], &["DELETE"]),
         Call::new("ssm:PutParameter", &format!("{PARAMETER}/irp/secret/alice/slack")),
         Call::new("s3:PutObject", "arn:aws:s3:::irp-123456789012-eu-central-1/edge/0a1b"),
+        Call::new("s3:DeleteObject", &format!("{BUCKET}/inbox/{NAME}/1")),
+        Call::new("ssm:DeleteParameters", &format!("{PARAMETER}/irp/inbox/{NAME}/inbox-key/g0000000001")),
         Call::new("iam:GetRolePolicy", role),
     ] {
         assert!(judge.allows(&call), "{call:?}");
@@ -231,6 +255,8 @@ fn a_person_launches_this_name_and_no_other() {
         Call::new("iam:PutRolePolicy", role),
         change(ZONE, &["bob.proxy.example.com"], &["A"], &["DELETE"]),
         Call::new("ssm:GetParameter", &format!("{PARAMETER}/irp/secret/alice/slack")),
+        Call::new("s3:DeleteObject", &format!("{BUCKET}/inbox/bob.proxy.example.com/1")),
+        Call::new("s3:GetObject", &format!("{BUCKET}/inbox/{NAME}/1")),
     ] {
         assert!(!judge.allows(&call), "{call:?}");
     }

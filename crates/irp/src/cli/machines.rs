@@ -81,7 +81,8 @@ pub(crate) struct Status {
 #[command(long_about = "\
 End the machine of a name now: it is terminated, and its DNS record goes with it, unless that points elsewhere by now.
 
-Where events wait for a tunnel, which would be lost, it tells how many, and asks first.
+Where events wait for a tunnel, it tells how many, and asks first: they are lost, unless the account has the bucket of \
+`irp setup`, in which they wait for the next machine of the name.
 
 It may be typed on any PC, and again: what an interrupted `irp down` has left is found and done. The certificate \
 stays in the account for the next launch; `irp forget` deletes it.")]
@@ -93,7 +94,7 @@ Examples:
 pub(crate) struct Down {
     #[command(flatten)]
     pub(crate) named: Named,
-    /// Do not ask, also where events wait that would be lost
+    /// Do not ask, also where events wait
     #[arg(long)]
     pub(crate) yes: bool,
     #[command(flatten)]

@@ -48,7 +48,7 @@ pub(crate) struct Put {
 #[derive(Args, Debug)]
 #[command(long_about = "\
 Delete all that is kept of a name, in Parameter Store, and in S3 where CERT_STORE names a bucket: certificate, keys, \
-account and signing secrets. The certificate is revoked first, so that nobody trusts it any more. The next launch of the \
+account, signing secrets, and events that wait in the bucket of `irp setup`. The certificate is revoked first, so that nobody trusts it any more. The next launch of the \
 name begins anew, and orders a certificate (Let's Encrypt gives five a week for one name).
 
 A machine of the name must not run: it has all of it in its memory.")]

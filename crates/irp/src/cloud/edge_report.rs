@@ -142,6 +142,11 @@ impl Said {
         }
     }
 
+    /// Whether the next machine of the name takes them in.
+    pub(crate) fn outlive(&self) -> bool {
+        matches!(self, Self::Told(report) if report.parked_outlive)
+    }
+
     /// When the machine ends itself.
     pub(crate) fn end(&self) -> Option<String> {
         let Self::Told(report) = self else { return None };

@@ -90,20 +90,28 @@ async fn loses_nothing(
     environment: &Environment,
     ui: &Ui,
 ) -> Result<bool, Failure> {
-    let mut parked = 0;
+    let (mut parked, mut outlive) = (0, true);
     if machines.iter().any(|machine| machine.state == State::Running) {
         let inquirer = Inquirer::new(&flags.asking, flags.connect_to, environment, ui).await;
         for machine in machines {
-            parked += inquirer.ask(machine).await.map_or(0, |said| said.parked());
+            let Some(said) = inquirer.ask(machine).await else { continue };
+            parked += said.parked();
+            outlive &= said.parked() == 0 || said.outlive();
         }
     }
     if parked == 0 {
         return Ok(true);
     }
     let waits = match parked {
-        1 => "1 event waits there for a tunnel, and would be lost".to_owned(),
-        count => format!("{count} events wait there for a tunnel, and would be lost"),
+        1 => "1 event waits there for a tunnel, and ".to_owned(),
+        count => format!("{count} events wait there for a tunnel, and "),
     };
+    let waits = waits
+        + match (outlive, parked) {
+            (true, 1) => "is left in your bucket for the next machine",
+            (true, _) => "are left in your bucket for the next machine",
+            (false, _) => "would be lost",
+        };
     match ui.ask(&format!("{waits}. End the machine?")) {
         Some(answer) => Ok(answer),
         None => Err(Failure::new(Kind::User, waits)

@@ -54,6 +54,7 @@ pub(super) async fn run(flags: cli::Edge, environment: &Environment, ui: &Ui) ->
     let own_sshd = file.sshd.as_ref().is_some_and(|sshd| sshd.on_443);
     let table = Certificates::new();
     let (notices, troubles) = (Notices::default(), Troubles::default());
+    let ends_soon = CancellationToken::new();
     let mut in_aws = match &file.aws {
         Some(settings) => Some(machine::open(&file, settings, &notices).await?),
         None => None,
@@ -61,6 +62,9 @@ pub(super) async fn run(flags: cli::Edge, environment: &Environment, ui: &Ui) ->
     let presence = in_aws.as_ref().map(|aws| Arc::new(aws.records.clone()) as Arc<dyn Presence>);
     let given = Machine {
         store: in_aws.as_ref().and_then(|aws| aws.store.clone()),
+        inbox_keys: in_aws.as_ref().and_then(|aws| aws.inbox_keys.clone()),
+        vault: in_aws.as_ref().and_then(|aws| aws.vault.clone()),
+        ends_soon: ends_soon.clone(),
         renew: file.idle.renew.clone(),
         presence: presence.clone(),
         enrolment: in_aws.as_mut().and_then(|aws| aws.enrolment.take()),
@@ -81,13 +85,14 @@ pub(super) async fn run(flags: cli::Edge, environment: &Environment, ui: &Ui) ->
     let keys = KeysFile { path: flags.config, names, own_sshd, list: edge.key_list(), secrets };
     let watchers = Tasks::new();
     if let Some(file) = ends_at {
-        let (notices, stop) = (notices.clone(), watchers.token().clone());
+        let (notices, ends_soon, stop) = (notices.clone(), ends_soon.clone(), watchers.token().clone());
         watchers.spawn(async move {
-            stop.run_until_cancelled(machine::planned_end::announce(&file, &notices)).await;
+            stop.run_until_cancelled(machine::planned_end::announce(&file, &notices, &ends_soon)).await;
         });
     }
     if let Some(aws) = &in_aws {
-        watchers.spawn(aws.records.clone().run(notices, troubles, watchers.token().clone()));
+        let stop = watchers.token().clone();
+        watchers.spawn(aws.records.clone().run(notices, troubles, ends_soon, stop));
     }
     let machine_ends = in_aws.as_ref().and_then(|aws| aws.machine_ends.clone());
     if let Some(aws) = in_aws {

@@ -11,7 +11,7 @@ use irp_edge::certs::{
     http::DirectoryClient,
     revoke::{RevokeError, revoke_all},
 };
-use irp_launch::values::CertStore;
+use irp_launch::{tags, values::CertStore};
 use irp_wire::name::Hostname;
 use serde_json::json;
 
@@ -60,7 +60,8 @@ pub(super) async fn run(flags: &Forget, environment: &Environment, ui: &Ui) -> R
     let more = if objects.is_empty() { String::new() } else { format!(", {} objects", objects.len()) };
     step.done(&format!("{} parameters{more} of {name} deleted", parameters.len()));
     ui.event("forgotten", &json!({ "name": name, "parameters": parameters, "objects": objects }));
-    let had_certificate = parameters.iter().any(|it| it.starts_with("/irp/cert/")) || !objects.is_empty();
+    let had_certificate = parameters.iter().any(|it| it.starts_with("/irp/cert/"))
+        || objects.iter().any(|it| !it.starts_with(&tags::inbox_folder(&name)));
     if flags.no_revoke && had_certificate {
         ui.line("its certificate is not revoked: nobody has its key any more, and it ends by itself");
     }
@@ -70,8 +71,8 @@ pub(super) async fn run(flags: &Forget, environment: &Environment, ui: &Ui) -> R
 /// What the account keeps of a name.
 struct Kept {
     parameters: Vec<String>,
-    /// The bucket of the settings, and what is in it of the name.
-    objects: Option<(Bucket, Vec<String>)>,
+    /// What is in the bucket of the settings, and in that of `irp setup`.
+    objects: Vec<(Bucket, String)>,
 }
 
 impl Kept {
@@ -79,18 +80,22 @@ impl Kept {
         let host = name.as_str().split('.').next().unwrap_or_default();
         let ssm = account.aws.ssm();
         let mut parameters = Vec::new();
-        for folder in [format!("/irp/cert/{name}"), format!("/irp/secret/{host}")] {
+        for folder in [format!("/irp/cert/{name}"), format!("/irp/secret/{host}"), tags::inbox_keys(name)] {
             let found = ssm.parameters_below(&folder).await.map_err(|error| explain(&error))?;
             parameters.extend(found.into_iter().map(|parameter| parameter.name));
         }
-        let CertStore::S3 { bucket, prefix } = place else { return Ok(Self { parameters, objects: None }) };
-        let bucket: Bucket = bucket
-            .parse()
-            .map_err(|error| Failure::new(Kind::Config, "there can be no such bucket").because(&error))?;
-        let folder = if prefix.is_empty() { format!("{name}/") } else { format!("{prefix}/{name}/") };
-        let found = account.aws.s3().list_objects(&bucket, &folder).await.map_err(|error| explain(&error))?;
-        let keys = found.into_iter().map(|object| object.key).collect();
-        Ok(Self { parameters, objects: Some((bucket, keys)) })
+        let mut objects = Vec::new();
+        if let CertStore::S3 { bucket, prefix } = place {
+            let folder = if prefix.is_empty() { format!("{name}/") } else { format!("{prefix}/{name}/") };
+            objects.extend(below(account, bucket, &folder).await?);
+        }
+        // Events that nobody has taken; the bucket may never have been made.
+        let bucket = tags::bucket(&account.id, account.aws.region());
+        match below(account, &bucket, &tags::inbox_folder(name)).await {
+            Err(Listing::Refused(error)) if error.is("NoSuchBucket") => {}
+            found => objects.extend(found?),
+        }
+        Ok(Self { parameters, objects })
     }
 
     fn show(&self, ui: &Ui) {
@@ -98,11 +103,9 @@ impl Kept {
             ui.event("kept", &json!({ "parameter": parameter }));
             ui.line(&format!("would delete  {parameter}"));
         }
-        if let Some((bucket, keys)) = &self.objects {
-            for key in keys {
-                ui.event("kept", &json!({ "bucket": bucket.to_string(), "object": key }));
-                ui.line(&format!("would delete  s3://{bucket}/{key}"));
-            }
+        for (bucket, key) in &self.objects {
+            ui.event("kept", &json!({ "bucket": bucket.to_string(), "object": key }));
+            ui.line(&format!("would delete  s3://{bucket}/{key}"));
         }
     }
 
@@ -111,14 +114,36 @@ impl Kept {
         let failed = |error: irp_aws::Error| explain(&error);
         let parameters = account.aws.ssm().delete_parameters(&self.parameters).await.map_err(failed)?;
         let mut objects = Vec::new();
-        if let Some((bucket, keys)) = &self.objects {
-            for key in keys {
-                account.aws.s3().delete_object(bucket, key, &When::Always).await.map_err(failed)?;
-                objects.push(key.clone());
-            }
+        for (bucket, key) in &self.objects {
+            account.aws.s3().delete_object(bucket, key, &When::Always).await.map_err(failed)?;
+            objects.push(key.clone());
         }
         Ok((parameters, objects))
     }
+}
+
+/// Why the objects of a bucket are not known.
+enum Listing {
+    Named(Failure),
+    Refused(irp_aws::Error),
+}
+
+impl From<Listing> for Failure {
+    fn from(listing: Listing) -> Self {
+        match listing {
+            Listing::Named(failure) => failure,
+            Listing::Refused(error) => explain(&error),
+        }
+    }
+}
+
+/// What is in a folder of a bucket.
+async fn below(account: &Account, bucket: &str, folder: &str) -> Result<Vec<(Bucket, String)>, Listing> {
+    let bucket: Bucket = bucket.parse().map_err(|error| {
+        Listing::Named(Failure::new(Kind::Config, "there can be no such bucket").because(&error))
+    })?;
+    let found = account.aws.s3().list_objects(&bucket, folder).await.map_err(Listing::Refused)?;
+    Ok(found.into_iter().map(|object| (bucket.clone(), object.key)).collect())
 }
 
 /// Revokes what is good in a store. What cannot be revoked is not deleted either: the key that could do it would go.

@@ -181,7 +181,8 @@ fn show_edge(report: &Report, ui: &Ui) {
     ui.fact("tunnel", &tunnels);
     ui.fact("connected", &format!("{} in all", report.sessions));
     if let Some(parked) = report.parked.filter(|parked| *parked > 0) {
-        ui.fact("waiting", &format!("{parked} events for a tunnel"));
+        let more = if report.parked_outlive { ", also beyond the end of the machine" } else { "" };
+        ui.fact("waiting", &format!("{parked} events for a tunnel{more}"));
     }
     for notice in &report.notices {
         ui.fact("notice", notice);

@@ -8,6 +8,7 @@ mod record;
 mod s3_store;
 mod secrets;
 mod ssm_store;
+mod vault;
 pub(crate) mod zone;
 
 #[cfg(test)]
@@ -25,9 +26,13 @@ use irp_aws::{Aws, Imds, Options, imds::ENDPOINT};
 use irp_edge::{
     certs::{Dns, FileStore, Store},
     enrolment::Enrolment,
+    inbox::Vault,
     notices::Notices,
 };
-use irp_launch::values::{CertStore, KmsKey};
+use irp_launch::{
+    tags,
+    values::{CertStore, KmsKey},
+};
 use irp_wire::name::{Hostname, NamePattern};
 
 pub(crate) use self::record::RecordKeeper;
@@ -37,6 +42,7 @@ use self::{
     s3_store::S3Store,
     secrets::SigningSecrets,
     ssm_store::SsmStore,
+    vault::S3Vault,
     zone::{Named, Zone},
 };
 use crate::{
@@ -50,6 +56,10 @@ pub(crate) struct InAws {
     pub(crate) dns: Option<Arc<dyn Dns>>,
     /// Where certificates are kept; `None` is the state folder.
     pub(crate) store: Option<Arc<dyn Store>>,
+    /// Where the key of the inbox is kept; `None` is the state folder.
+    pub(crate) inbox_keys: Option<Arc<dyn Store>>,
+    /// Where the inbox goes when the machine ends; `None` is nowhere.
+    pub(crate) vault: Option<Arc<dyn Vault>>,
     /// Keeps the address records.
     pub(crate) records: RecordKeeper,
     /// Who may connect beyond the configured keys.
@@ -93,9 +103,15 @@ pub(crate) async fn open(edge: &EdgeFile, settings: &file::Aws, notices: &Notice
     };
     let store = store.map(|store| mirrored(store, &edge.state_dir)).transpose()?;
     let kept = zone.clone().filter(|_| settings.record);
+    let (inbox_keys, vault) = match names.first().filter(|_| edge.inbox.settings().is_some()) {
+        Some(name) => (Some(inbox_keys(&aws, settings, name)?), vault(&aws, &imds, settings, name).await),
+        None => (None, None),
+    };
     Ok(InAws {
         dns: zone.map(|zone| zone as _),
         store,
+        inbox_keys,
+        vault,
         secrets: secrets::read(&aws, &settings.secrets, notices).await?,
         enrolment: edge
             .sshd
@@ -123,6 +139,32 @@ fn names(edge: &EdgeFile) -> Vec<Hostname> {
 
 fn exact(pattern: &NamePattern) -> Option<Hostname> {
     pattern.to_string().parse().ok()
+}
+
+/// Where the key of the inbox is kept; with a copy in memory, so that a restart of the service needs no AWS.
+fn inbox_keys(aws: &Aws, settings: &file::Aws, name: &Hostname) -> Result<Arc<dyn Store>, Failure> {
+    let key = settings.kms_key.as_ref().map(ToString::to_string);
+    let store = Arc::new(SsmStore::of_inbox(aws.ssm(), name, key));
+    match &settings.key_copy {
+        Some(folder) => mirrored(store, folder),
+        None => Ok(store),
+    }
+}
+
+/// The folder of this name in the bucket of `irp setup`, where there is one.
+async fn vault(aws: &Aws, imds: &Imds, settings: &file::Aws, name: &Hostname) -> Option<Arc<dyn Vault>> {
+    let account = match imds.account_id().await {
+        Ok(Some(account)) => account,
+        told => {
+            let why = told.err().map(|error| error.to_string());
+            tracing::warn!(why, "the account is not known: events that wait end with this machine");
+            return None;
+        }
+    };
+    let bucket = tags::bucket(&account, aws.region()).parse().ok()?;
+    let key = settings.kms_key.as_ref().map(ToString::to_string);
+    let vault = S3Vault::open(aws.s3().owned_by(&account), bucket, name, key).await?;
+    Some(Arc::new(vault))
 }
 
 fn mirrored(store: Arc<dyn Store>, folder: &Path) -> Result<Arc<dyn Store>, Failure> {

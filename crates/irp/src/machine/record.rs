@@ -88,19 +88,27 @@ impl RecordKeeper {
         Self { imds, zone, names: names.into(), ttl, state: Arc::default() }
     }
 
-    /// Runs until `stop`; what clients should know goes to `notices`, what does not work at the moment to `troubles`.
-    pub(crate) async fn run(self, notices: Notices, troubles: Troubles, stop: CancellationToken) {
+    /// Runs until `stop`; what clients should know goes to `notices`, what does not work at the moment to `troubles`. When
+    /// AWS takes the machine away, `ends_soon` is cancelled.
+    pub(crate) async fn run(
+        self,
+        notices: Notices,
+        troubles: Troubles,
+        ends_soon: CancellationToken,
+        stop: CancellationToken,
+    ) {
         tokio::select! {
-            () = self.keep(notices, troubles) => {}
+            () = self.keep(notices, troubles, ends_soon) => {}
             () = stop.cancelled() => {}
         }
     }
 
-    async fn keep(&self, notices: Notices, troubles: Troubles) {
+    async fn keep(&self, notices: Notices, troubles: Troubles, ends_soon: CancellationToken) {
         let (mut looks, mut retry) = (0_u32, FIRST_RETRY);
         let mut told = Told::default();
         loop {
             if self.read_notices(&mut told, &notices).await {
+                ends_soon.cancel();
                 // Two minutes are left: the name goes now, and nothing brings it back.
                 if timeout(WITHDRAW_WITHIN, self.remove()).await.is_err() {
                     tracing::error!("taking the records away takes too long");

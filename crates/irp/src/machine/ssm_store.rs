@@ -1,4 +1,4 @@
-//! Certificates in Parameter Store, as SecureStrings.
+//! Certificates, and the key of the inbox, in Parameter Store, as SecureStrings.
 //!
 //! Parameter Store can make a parameter only if it is absent (`Overwrite=false`), and that is all that it can do in one
 //! step. So a blob is a folder, and every write makes a new generation in it:
@@ -24,6 +24,8 @@ use irp_edge::certs::{
     Store,
     store::{Blob, BlobName, Cause, MAX_BLOB, StoreError, Version, When, Written},
 };
+use irp_launch::tags;
+use irp_wire::name::Hostname;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +91,11 @@ impl SsmStore {
     /// The store of one host name: `/irp/cert/NAME/…`, encrypted with this KMS key or the account's own.
     pub(crate) fn new(ssm: Ssm, name: &str, kms_key: Option<String>) -> Self {
         Self { ssm, path: format!("/irp/cert/{name}/"), kms_key }
+    }
+
+    /// The same for the key of that name's inbox: `/irp/inbox/NAME/…`.
+    pub(crate) fn of_inbox(ssm: Ssm, name: &Hostname, kms_key: Option<String>) -> Self {
+        Self { ssm, path: format!("{}/", tags::inbox_keys(name)), kms_key }
     }
 
     async fn folder(&self, name: &BlobName) -> Result<Folder, Cause> {

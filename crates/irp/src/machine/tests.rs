@@ -2,13 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use irp_aws::{AccessKey, Aws, Imds, Options, Pace, s3::Bucket};
 use irp_edge::certs::{
     AcmeConfig, Certificates, Challenge, Dns, FileStore, Keeper, Names, Source, Status, Store, SystemClock,
     solve::DnsError, store::When,
 };
-use irp_edge::{notices::Notices, power::Presence as _, troubles::Troubles};
+use irp_edge::{
+    inbox::{Seal, Vault as _},
+    notices::Notices,
+    power::Presence as _,
+    troubles::Troubles,
+};
 use irp_testkit::{
     acme::{Pebble, PebbleOptions},
     dns::Responder,
@@ -24,6 +29,7 @@ use super::{
     record::RecordKeeper,
     s3_store::S3Store,
     ssm_store::SsmStore,
+    vault::S3Vault,
     zone::{Named, Zone},
 };
 
@@ -84,6 +90,62 @@ async fn the_store_in_a_bucket_keeps_the_contract() {
 }
 
 #[tokio::test]
+async fn the_key_of_the_inbox_is_made_once_however_many_machines_begin() {
+    let world = world().await;
+    let name = "alice.example.com".parse().unwrap();
+    let store = || SsmStore::of_inbox(world.aws.ssm(), &name, None);
+    contract(Arc::new(store())).await;
+    let stores = [store(), store(), store()];
+    let seals = join_all(stores.iter().map(|store| Seal::of(store))).await;
+    let sealed = seals[0].as_ref().unwrap().seal(1, b"event".to_vec()).unwrap();
+    for seal in seals {
+        assert_eq!(seal.unwrap().open(1, &sealed).unwrap(), b"event");
+    }
+    let path = "/irp/inbox/alice.example.com/inbox-key";
+    let seen = world.moto.cli(&["ssm", "get-parameters-by-path", "--path", path, "--recursive"]).unwrap();
+    let seen = seen["Parameters"].as_array().unwrap();
+    assert!(!seen.is_empty() && seen.iter().all(|parameter| parameter["Type"] == "SecureString"), "{seen:?}");
+}
+
+#[tokio::test]
+async fn what_a_machine_leaves_is_there_for_the_next_and_only_where_there_is_a_bucket() {
+    let world = world().await;
+    let (name, other) = ("alice.example.com".parse().unwrap(), "alice.example.co".parse().unwrap());
+    let bucket: Bucket = "irp-123456789012-eu-central-1".parse().unwrap();
+    let s3 = || world.aws.s3().owned_by("123456789012");
+    assert!(S3Vault::open(s3(), bucket.clone(), &name, None).await.is_none());
+    world.aws.s3().create_bucket(&bucket).await.unwrap();
+    let vault = S3Vault::open(s3(), bucket.clone(), &name, None).await.unwrap();
+    assert!(vault.list().await.unwrap().is_empty());
+    // Both are there: one that was not taken in is not overwritten.
+    vault.save(b"first".to_vec()).await.unwrap();
+    vault.save(b"second".to_vec()).await.unwrap();
+    let names = S3Vault::open(s3(), bucket.clone(), &name, None).await.unwrap().list().await.unwrap();
+    assert_eq!(names, vault.list().await.unwrap());
+    let mut found = Vec::new();
+    for name in &names {
+        found.push(vault.load(name).await.unwrap().unwrap());
+    }
+    found.sort();
+    assert_eq!(found, [&b"first"[..], b"second"]);
+    vault.remove(&names[0]).await.unwrap();
+    assert_eq!(vault.load(&names[0]).await.unwrap(), None);
+    assert_eq!(vault.list().await.unwrap(), names[1..]);
+    assert!(
+        S3Vault::open(s3(), bucket.clone(), &other, None).await.unwrap().list().await.unwrap().is_empty()
+    );
+
+    // A bucket that only does not answer may be there in the end.
+    let away = options(&format!("http://127.0.0.1:{}", irp_testkit::port::unused().unwrap()));
+    let away = S3Vault::open(Aws::load(away).await.unwrap().s3(), bucket, &name, None).await.unwrap();
+    let error = away.list().await.unwrap_err();
+    assert!(
+        error.to_string().contains("s3://irp-123456789012-eu-central-1/inbox/alice.example.com/"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn a_store_with_a_copy_keeps_the_contract_and_reads_when_the_original_is_away() {
     let dir = tempfile::tempdir().unwrap();
     let copy = || FileStore::open(&dir.path().join("copy")).unwrap();
@@ -122,7 +184,8 @@ async fn records_follow_the_address_and_go_with_the_machine_only_if_they_are_our
     let notices = Notices::default();
     let mut reader = notices.reader();
     let tasks = Tasks::new();
-    tasks.spawn(first.clone().run(notices, Troubles::default(), tasks.token().clone()));
+    let ends_soon = CancellationToken::new();
+    tasks.spawn(first.clone().run(notices, Troubles::default(), ends_soon.clone(), tasks.token().clone()));
     let value = async |name: &str, kind: &str| {
         let set = route53.record_set(&zone, name, kind).await.unwrap();
         set.map(|set| (set.ttl, set.values.join(" ")))
@@ -147,6 +210,7 @@ async fn records_follow_the_address_and_go_with_the_machine_only_if_they_are_our
 
     // Another machine has taken one name; the restart of the service leaves everything.
     tasks.shutdown(Duration::from_secs(2)).await;
+    assert!(!ends_soon.is_cancelled());
     let theirs = Zone::new(world.aws.route53(), Named::Id(zone.clone()));
     theirs.point("alice.example.com", "A", 60, "198.51.100.1").await.unwrap().unwrap();
     first.withdraw().await;
@@ -159,11 +223,12 @@ async fn records_follow_the_address_and_go_with_the_machine_only_if_they_are_our
     let notices = Notices::default();
     let mut reader = notices.reader();
     let tasks = Tasks::new();
-    tasks.spawn(second.run(notices, Troubles::default(), tasks.token().clone()));
+    tasks.spawn(second.run(notices, Troubles::default(), ends_soon.clone(), tasks.token().clone()));
     becomes("bob.example.com", "A", "203.0.113.99").await;
     emulated.announce_spot_end("2026-11-22T20:00:00Z");
     let told = async { while !reader.next().await.contains("2026-11-22T20:00:00Z") {} };
     tokio::time::timeout(Duration::from_secs(30), told).await.expect("the notice");
+    assert!(ends_soon.is_cancelled());
     let gone = async {
         while value("bob.example.com", "A").await.is_some() {
             tokio::time::sleep(Duration::from_millis(50)).await;

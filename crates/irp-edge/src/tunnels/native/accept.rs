@@ -82,6 +82,8 @@ pub struct Door {
     pub tasks: Tasks,
     /// What owners of names may ask about, where there is one.
     pub inbox: Option<Inbox>,
+    /// Whether what waits there outlives this machine.
+    pub has_vault: bool,
     /// Bounds the hellos under way.
     pub hellos: Hellos,
 }

@@ -43,6 +43,7 @@ impl Door {
                 Countdown::Ending => Idle::Ending,
             },
             parked: self.inbox.as_ref().map(|inbox| inbox.waiting()),
+            parked_outlive: self.has_vault,
             notices: self.notices.texts(),
             troubles: self.troubles.list(),
         }

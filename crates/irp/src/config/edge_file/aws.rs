@@ -30,6 +30,8 @@ pub(crate) struct Aws {
     /// The KMS key for them; the account's own if left out.
     #[serde(default, deserialize_with = "parsed_if_there")]
     pub(crate) kms_key: Option<KmsKey>,
+    /// A folder in memory with a copy of the inbox's key, for when the service is started again without AWS.
+    pub(crate) key_copy: Option<PathBuf>,
     /// Whether keys that SendSSHPublicKey pushed may claim the names of `[sshd]`.
     #[serde(default = "yes")]
     pub(crate) enrol: bool,

@@ -91,6 +91,14 @@ async fn what_is_kept_is_revoked_and_deleted_in_s3() {
         .moto
         .cli(&["s3api", "put-object", "--bucket", BUCKET, "--key", "certs/bob.irp.test/identity"])
         .unwrap();
+    // What machines of both names have left to the next one.
+    let own = "irp-123456789012-eu-central-1";
+    stage.moto.cli(&[&["s3api", "create-bucket", "--bucket", own], &place[..]].concat()).unwrap();
+    for name in [NAME, "bob.irp.test"] {
+        let key = format!("inbox/{name}/000001700000000-00ff");
+        stage.moto.cli(&["s3api", "put-object", "--bucket", own, "--key", &key]).unwrap();
+    }
+    stage.tables = format!("[inbox]\nenabled = false\n{}", stage.tables);
     stage.tables = format!("cert_store = \"s3://{BUCKET}/certs\"\n{}", stage.tables);
     let edge = stage.boot(1.0);
     stage.serves(&edge, &stage.root).await;
@@ -100,7 +108,11 @@ async fn what_is_kept_is_revoked_and_deleted_in_s3() {
     let output = forget(&stage, &["--cert-store", &store]);
     assert!(output.status.success(), "{}", err(&output));
     assert_eq!(status(&stage), "Revoked");
-    let left = stage.moto.cli(&["s3api", "list-objects-v2", "--bucket", BUCKET]).unwrap();
-    let left = left["Contents"].as_array().unwrap();
-    assert!(left.len() == 1 && left[0]["Key"] == "certs/bob.irp.test/identity", "{left:?}");
+    for (bucket, others) in
+        [(BUCKET, "certs/bob.irp.test/identity"), (own, "inbox/bob.irp.test/000001700000000-00ff")]
+    {
+        let left = stage.moto.cli(&["s3api", "list-objects-v2", "--bucket", bucket]).unwrap();
+        let left = left["Contents"].as_array().unwrap();
+        assert!(left.len() == 1 && left[0]["Key"] == others, "{left:?}");
+    }
 }

@@ -1,6 +1,7 @@
 //! `irp edge` with `[aws]`: what it does for its machine, with everything around it but AWS itself.
 
 mod forget;
+mod inbox;
 mod role;
 mod stage;
 mod up;

@@ -17,12 +17,30 @@ use crate::{
 
 const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
 
+/// What `curl` is to send so that Slack could have sent it now.
+pub(super) fn signed(secret: &str, body: &str) -> [String; 8] {
+    let at = now().to_string();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let tag = hmac::sign(&key, format!("v0:{at}:{body}").as_bytes());
+    let tag: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    [
+        "-d".into(),
+        body.into(),
+        "-H".into(),
+        "content-type: application/json".into(),
+        "-H".into(),
+        format!("x-slack-request-timestamp: {at}"),
+        "-H".into(),
+        format!("x-slack-signature: v0={tag}"),
+    ]
+}
+
 fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// What a visitor gets from a path of the name: the status, and the body.
-fn ask(edge: &Edge, root: &str, path: &str, more: &[&str]) -> (u16, String) {
+pub(super) fn ask(edge: &Edge, root: &str, path: &str, more: &[&str]) -> (u16, String) {
     let host = edge.host(NAME);
     let (resolve, url) = (format!("{host}:127.0.0.1"), format!("https://{host}{path}"));
     let arguments = [&["--noproxy", "*", "--resolve", &resolve, "-w", "\n%{http_code}", &url], more].concat();
@@ -83,24 +101,8 @@ async fn the_role_reads_the_signing_secret_and_without_it_the_path_is_closed() {
     stage.tables.push_str("[aws.secrets]\nslack = \"ssm:/irp/secret/alice/slack\"\n");
     let edge = stage.boot(1.0);
     stage.serves(&edge, &stage.root).await;
-    let signed = |secret: &str| {
-        let (body, at) = (r#"{"type":"url_verification","challenge":"abc"}"#, now().to_string());
-        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-        let tag = hmac::sign(&key, format!("v0:{at}:{body}").as_bytes());
-        let tag: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        [
-            "-d".to_owned(),
-            body.to_owned(),
-            "-H".into(),
-            "content-type: application/json".into(),
-            "-H".into(),
-            format!("x-slack-request-timestamp: {at}"),
-            "-H".into(),
-            format!("x-slack-signature: v0={tag}"),
-        ]
-    };
     let post = |edge: &Edge, secret: &str| {
-        let headers = signed(secret);
+        let headers = signed(secret, r#"{"type":"url_verification","challenge":"abc"}"#);
         ask(edge, &stage.root, "/slack/events", &headers.each_ref().map(String::as_str))
     };
     // The parameter is not there yet: nothing passes, and whoever connects hears why.

@@ -84,7 +84,9 @@ impl Stage {
         for left in ["power-off", "renewed", "machine-ends"] {
             let _ = fs::remove_file(self.file(left));
         }
-        let _ = fs::remove_dir_all(self.file("edge"));
+        for left in ["edge", "keys"] {
+            let _ = fs::remove_dir_all(self.file(left));
+        }
         self.run(directory, roots, idle_hours)
     }
 
@@ -97,11 +99,12 @@ impl Stage {
         let tables = format!(
             "[acme]\nchallenge = \"dns-01\"\ndirectory = {directory:?}\nroots = {roots:?}\n\
              [idle]\nhours = {idle_hours:?}\non_end = {{ file = {:?} }}\nrenew = {:?}\nends_at = {:?}\n\
-             [aws]\nzone = \"irp.test\"\nmachine_ends = {:?}\nmetadata = {:?}\n{}",
+             [aws]\nzone = \"irp.test\"\nmachine_ends = {:?}\nkey_copy = {:?}\nmetadata = {:?}\n{}",
             self.file("power-off"),
             self.file("renewed"),
             self.file("ends-at"),
             self.file("machine-ends"),
+            self.file("keys"),
             self.imds.url(),
             self.tables,
         );
