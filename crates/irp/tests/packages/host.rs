@@ -31,7 +31,7 @@ const NAME: &str = "alice.irp.test";
 const ADDRESS: &str = "203.0.113.7";
 
 /// Where the package lies after it was downloaded.
-const PACKAGE: &str = "/root/irp.deb";
+const PACKAGE: &str = "/var/tmp/irp.deb";
 
 /// Where an authority's own certificate is, on the host.
 const ROOTS: &str = "/etc/ssl/pebble.pem";

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Where the project is on the machine.
-const PROJECT: &str = "/home/alice/bot";
+const PROJECT: &str = "/srv/alice/bot";
 
 /// The machine has no other edge.
 const PORT: &str = "8443";
@@ -41,8 +41,8 @@ fn with_nothing_but_node_npx_gives_a_program_an_https_url() {
         image.write(&format!("{PROJECT}/package.json"), &manifest.to_string());
         image.write(&format!("{PROJECT}/use.mjs"), &compiled(home.path()));
         let machine = image.boot();
-        run(&machine, &["useradd", "--home-dir", "/home/alice", USER]);
-        run(&machine, &["chown", "-R", USER, "/home/alice"]);
+        run(&machine, &["useradd", "--home-dir", "/srv/alice", USER]);
+        run(&machine, &["chown", "-R", USER, "/srv/alice"]);
 
         the_missing_platform_is_told(&machine);
         as_user(&machine, "npm install --offline --no-audit --no-fund ./program.tgz ./launcher.tgz");
@@ -101,7 +101,7 @@ fn compiled(home: &Path) -> String {
 /// A line for a shell of the user, in the project.
 fn shell(line: &str) -> Vec<String> {
     let line = format!("cd {PROJECT} && {line}");
-    let words = ["runuser", "--user", USER, "--", "env", "HOME=/home/alice", "USER=alice", "sh", "-c", &line];
+    let words = ["runuser", "--user", USER, "--", "env", "HOME=/srv/alice", "USER=alice", "sh", "-c", &line];
     words.map(str::to_owned).to_vec()
 }
 
@@ -130,7 +130,7 @@ fn a_visitor_gets_an_answer(machine: &Machine) {
     let errors = "--property=StandardError=journal";
     let start =
         ["systemd-run", "--unit=up", "--uid=alice", &folder, out, errors, "--property=KillSignal=SIGINT"];
-    let environment = ["--setenv=HOME=/home/alice", "--setenv=USER=alice", "--setenv=PATH=/usr/bin:/bin"];
+    let environment = ["--setenv=HOME=/srv/alice", "--setenv=USER=alice", "--setenv=PATH=/usr/bin:/bin"];
     let up = ["npx", "--offline", "irp", "up", "--local", "--port", PORT];
     run(machine, &[&start[..], &environment, &up].concat());
     let url = format!("https://alice.localhost:{PORT}");
