@@ -114,6 +114,16 @@ pub fn forget(file: &Path, host: &Hostname, port: u16) -> Result<bool, KnownEdge
     Ok(true)
 }
 
+/// The edges in `file`, as people type them: `HOST`, or `HOST:PORT` where the port is not 443.
+///
+/// # Errors
+///
+/// When the file cannot be read.
+pub fn names(file: &Path) -> Result<Vec<String>, KnownEdgesError> {
+    let text = read(file)?;
+    Ok(text.lines().filter_map(parse).map(|(name, _)| name.replace(['[', ']'], "")).collect())
+}
+
 fn edge_name(host: &Hostname, port: u16) -> String {
     if port == 443 { host.to_string() } else { format!("[{host}]:{port}") }
 }
@@ -184,6 +194,7 @@ mod tests {
         assert_eq!(check(&file, &host, 8443, &other).unwrap(), Contact::Added);
         let text = fs::read_to_string(&file).unwrap();
         assert_eq!(text, format!("a.example {first}\n[a.example]:8443 {other}\n"));
+        assert_eq!(names(&file).unwrap(), ["a.example", "a.example:8443"]);
 
         let error = check(&file, &host, 443, &other).unwrap_err();
         let told = error.to_string();

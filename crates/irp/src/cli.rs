@@ -212,6 +212,12 @@ pub(crate) enum CaCommand {
 
 /// Print a completion script for a shell
 #[derive(Args, Debug)]
+#[command(long_about = "\
+Print a completion script for a shell.
+
+It asks irp itself what can be typed, and so proposes the names of edges that this PC has to do with as well: those \
+that it was connected to, and for disconnect those of clients in the background. Pressing Tab never asks AWS. After an \
+update of irp, print it again.")]
 #[command(after_long_help = "\
 Examples:
   irp completions bash > ~/.local/share/bash-completion/completions/irp

@@ -5,6 +5,9 @@ use std::{env, ffi::OsString, path::PathBuf};
 use irp_launch::settings::Key;
 use secrecy::SecretString;
 
+/// What the script of `irp completions` sets when Tab is pressed.
+pub(crate) const COMPLETE: &str = "IRP_COMPLETE";
+
 /// What the environment says, as far as irp listens to it.
 #[derive(Debug)]
 pub(crate) struct Environment {
@@ -24,6 +27,8 @@ pub(crate) struct Environment {
     pub(crate) ssh_auth_sock: Option<PathBuf>,
     /// `NO_COLOR` is set to something (<https://no-color.org>), or `TERM` is `dumb`.
     pub(crate) no_color: bool,
+    /// [`COMPLETE`]: the shell whose script asks how a line may go on.
+    pub(crate) complete: Option<String>,
     /// `IRP_LOG`: a filter such as `debug` or `irp_client=trace`.
     pub(crate) log: Option<String>,
 }
@@ -43,6 +48,7 @@ impl Environment {
             no_proxy: text("NO_PROXY").or_else(|| text("no_proxy")),
             ssh_auth_sock: path("SSH_AUTH_SOCK"),
             no_color: given("NO_COLOR").is_some() || given("TERM").is_some_and(|term| term == "dumb"),
+            complete: text(COMPLETE),
             log: text("IRP_LOG"),
             home,
         }
@@ -86,6 +92,11 @@ pub(crate) fn basic_auth_password() -> Option<SecretString> {
 /// `AWS_PROFILE`, which irp-aws obeys by itself: for sentences that name it.
 pub(crate) fn aws_profile() -> Option<String> {
     text("AWS_PROFILE")
+}
+
+/// The folder that relative paths begin in.
+pub(crate) fn current_folder() -> Option<PathBuf> {
+    env::current_dir().ok()
 }
 
 /// The command line, the program's own name first.

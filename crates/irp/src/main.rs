@@ -32,6 +32,9 @@ fn main() -> ExitCode {
     let zone = clock::Zone::of_this_machine();
     let environment = Environment::read();
     let arguments: Vec<_> = std::env::args_os().collect();
+    if let Some(code) = commands::complete(&environment, &arguments) {
+        return code;
+    }
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(usage) => return Ui::for_usage(&environment, &arguments).usage(&usage),

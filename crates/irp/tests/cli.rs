@@ -186,7 +186,7 @@ fn completions_are_a_script_on_stdout() {
         let output = home.irp(&["completions", shell]);
         assert!(output.status.success());
         let script = text(&output.stdout);
-        assert!(script.contains("irp") && script.contains("completions"), "{shell}");
+        assert!(script.contains("irp") && script.contains("IRP_COMPLETE"), "{shell}");
     }
 }
 

@@ -28,6 +28,7 @@ mod up;
 
 use std::process::ExitCode;
 
+pub(crate) use self::completions::complete;
 use crate::{
     cli::Command,
     environment::Environment,

@@ -5,6 +5,7 @@
 mod acme;
 mod beside;
 mod browser;
+mod completions;
 mod connect;
 mod edge;
 mod ending;
