@@ -312,7 +312,7 @@ impl Reader<'_> {
     fn slack_secret(&mut self, host: &Label) -> Option<Setting<SecretReference>> {
         let key = Key::SlackSigningSecret;
         let (text, source) = self.layers.find(key)?;
-        if !text.starts_with(SecretReference::SCHEME) {
+        if !SecretReference::is_meant(text) {
             self.warnings.push(Warning::SecretStaysHere { key, host: host.clone() });
             return None;
         }

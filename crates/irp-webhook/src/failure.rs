@@ -32,8 +32,8 @@ pub enum Failure {
     /// This very signature was seen before, within the time that its timestamp allows.
     #[error("seen before: a replay")]
     Replayed,
-    /// The provider's handshake tells the secret, and there was none yet.
-    #[error("no secret is known yet: the provider's handshake has to come first")]
+    /// There is no secret: it cannot be read, or the provider's handshake, which tells it, was not here yet.
+    #[error("no secret is known yet: it cannot be read, or the provider's handshake has to come first")]
     NoSecret,
     /// The topic is not on the list.
     #[error("the topic {0} is not on the list")]

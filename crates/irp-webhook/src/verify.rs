@@ -56,6 +56,13 @@ impl Verifier {
         Ok(Self { provider, keys, settings })
     }
 
+    /// One that believes nothing until it gets secrets by [`Self::with_secrets`]: the secret is known to be somewhere,
+    /// and cannot be had.
+    #[must_use]
+    pub fn closed(provider: Provider) -> Self {
+        Self { provider, keys: Vec::new(), settings: Settings::default() }
+    }
+
     /// The same provider with other secrets.
     ///
     /// # Errors

@@ -14,11 +14,7 @@ pub(super) fn statements(edge: &Edge, place: &Place) -> Vec<Statement> {
         CertStore::Ssm | CertStore::File => {}
     }
     if !edge.is_caddy {
-        statements.push(Statement::allow(
-            "Secrets",
-            READ_PARAMETERS,
-            place.folder(&format!("/irp/secret/{}", edge.host)),
-        ));
+        statements.extend(secrets(edge, place));
         statements.extend(inbox(edge, place));
     }
     statements.extend(edge.kms_key.as_ref().into_iter().flat_map(|key| key_use(edge, place, key)));
@@ -53,6 +49,22 @@ fn dns(edge: &Edge, place: &Place) -> Vec<Statement> {
 fn parameter_store(edge: &Edge, place: &Place) -> Statement {
     let folder = place.folder(&format!("/irp/cert/{}", edge.name));
     Statement::allow("Certificates", READ_PARAMETERS.into_iter().chain(WRITE_PARAMETERS), folder)
+}
+
+/// Signing secrets, in Parameter Store and in Secrets Manager, which Parameter Store reads in the caller's name.
+fn secrets(edge: &Edge, place: &Place) -> [Statement; 2] {
+    let host = &edge.host;
+    let by_way = place.arn("ssm", &format!("parameter/aws/reference/secretsmanager/irp/secret/{host}/*"));
+    let parameters = place.folder(&format!("/irp/secret/{host}")).into_iter().chain([by_way]);
+    [
+        Statement::allow("Secrets", READ_PARAMETERS, parameters),
+        Statement::allow("ManagedSecrets", ["secretsmanager:GetSecretValue"], [managed_secrets(edge, place)]),
+    ]
+}
+
+/// Secrets Manager puts six letters of its own behind a name.
+fn managed_secrets(edge: &Edge, place: &Place) -> String {
+    place.arn("secretsmanager", &format!("secret:irp/secret/{}/*", edge.host))
 }
 
 /// Events that wait: their key, and they themselves while no machine of the name runs.
@@ -106,8 +118,11 @@ fn key_use(edge: &Edge, place: &Place, key: &KmsKey) -> Vec<Statement> {
             format!("{}/*", tags::inbox_keys(&edge.name)),
         ];
         let parameters = folders.map(|folder| place.arn("ssm", &format!("parameter{folder}")));
-        let key = key_by("KeyOfParameters", &["kms:Encrypt", "kms:Decrypt"], place, key, &["ssm"]);
-        statements.push(key.when("StringLike", "kms:EncryptionContext:PARAMETER_ARN", parameters));
+        let by_ssm = key_by("KeyOfParameters", &["kms:Encrypt", "kms:Decrypt"], place, key, &["ssm"]);
+        statements.push(by_ssm.when("StringLike", "kms:EncryptionContext:PARAMETER_ARN", parameters));
+        let managed = [managed_secrets(edge, place)];
+        let by_manager = key_by("KeyOfSecrets", &["kms:Decrypt"], place, key, &["secretsmanager"]);
+        statements.push(by_manager.when("StringLike", "kms:EncryptionContext:SecretARN", managed));
     }
     // With a bucket key the context is the bucket, without one the object.
     let mut contexts = Vec::new();

@@ -76,7 +76,12 @@ static ROWS: [Row; 19] = [
     row(Key::AcmeContact, "ACME_CONTACT", "an e-mail address", None),
     row(Key::AcmeStaging, "ACME_STAGING", "1 or 0", Some("0")),
     row(Key::AcmeDirectory, "ACME_DIRECTORY", "an https:// URL, with special characters encoded", None),
-    row(Key::SlackSigningSecret, "SLACK_SIGNING_SECRET", "ssm:/irp/secret/HOST_NAME/slack", None),
+    row(
+        Key::SlackSigningSecret,
+        "SLACK_SIGNING_SECRET",
+        "ssm:/irp/secret/HOST_NAME/slack or secretsmanager:irp/secret/HOST_NAME/slack",
+        None,
+    ),
     row(Key::Locale, "LOCALE", "C, POSIX, or such as C.UTF-8 and ja_JP.UTF-8", Some("C.UTF-8")),
     row(Key::Timezone, "TIMEZONE", "a name of the IANA database, such as UTC and Asia/Tokyo", Some("UTC")),
 ];

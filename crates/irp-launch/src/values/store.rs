@@ -103,13 +103,23 @@ impl fmt::Display for KmsKey {
     }
 }
 
-/// Where a secret is: `ssm:/irp/secret/HOST/NAME`. It is not the secret, and may be seen.
+/// Where a secret is: `ssm:/irp/secret/HOST/NAME` in Parameter Store, `secretsmanager:irp/secret/HOST/NAME` in Secrets
+/// Manager. It is not the secret, and may be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretReference(String);
 
 impl SecretReference {
-    /// What a reference begins with; everything else is taken for the secret itself.
+    /// What a reference to Parameter Store begins with.
     pub const SCHEME: &str = "ssm:";
+
+    /// What a reference to Secrets Manager begins with.
+    pub const SECRETS_MANAGER: &str = "secretsmanager:";
+
+    /// Whether a text is meant to be a reference; everything else is taken for the secret itself.
+    #[must_use]
+    pub fn is_meant(text: &str) -> bool {
+        text.starts_with(Self::SCHEME) || text.starts_with(Self::SECRETS_MANAGER)
+    }
 
     /// Reads a reference to a secret of `host`, the only ones that its machine may read.
     ///
@@ -118,10 +128,11 @@ impl SecretReference {
     /// When it is no such reference. The message does not quote the text.
     pub fn parse(text: &str, host: &Label) -> Result<Self, ValueError> {
         let folder = format!("{}/irp/secret/{host}/", Self::SCHEME);
-        let name = text.strip_prefix(&folder).unwrap_or_default();
+        let managed = format!("{}irp/secret/{host}/", Self::SECRETS_MANAGER);
+        let name = text.strip_prefix(&folder).or_else(|| text.strip_prefix(&managed)).unwrap_or_default();
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         if name.is_empty() || text.len() > PARAMETER_MAX || !name.bytes().all(allowed) {
-            return Err(ValueError::new(format!("is no reference that begins with {folder}")));
+            return Err(ValueError::new(format!("is no reference that begins with {folder} or {managed}")));
         }
         Ok(Self(text.to_owned()))
     }
@@ -160,11 +171,15 @@ mod tests {
     #[test]
     fn a_reference_stays_with_its_host() {
         let host: Label = "alice".parse().unwrap();
-        assert!(SecretReference::parse("ssm:/irp/secret/alice/slack", &host).is_ok());
+        for text in ["ssm:/irp/secret/alice/slack", "secretsmanager:irp/secret/alice/slack"] {
+            assert!(SecretReference::parse(text, &host).is_ok() && SecretReference::is_meant(text), "{text}");
+        }
         for text in [
             "8f742231b10e8888abcd99yyyzzz85a5",
             "ssm:/irp/secret/bob/slack",
             "ssm:/irp/secret/alice/",
+            "secretsmanager:irp/secret/bob/slack",
+            "secretsmanager:/irp/secret/alice/slack",
             "ssm:/irp/secret/alice/a b",
         ] {
             assert!(SecretReference::parse(text, &host).is_err(), "{text}");

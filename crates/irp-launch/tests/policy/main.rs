@@ -9,6 +9,8 @@ use iam::{Call, Judge};
 use irp_launch::policy::{Edge, Place, administrator, person, trust};
 
 const ZONE: &str = "arn:aws:route53:::hostedzone/Z0123456789ABC";
+const MANAGED: &str = "arn:aws:ssm:eu-central-1:123456789012:parameter/aws/reference/secretsmanager";
+const SECRET: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret";
 const BUCKET: &str = "arn:aws:s3:::irp-123456789012-eu-central-1";
 const PARAMETER: &str = "arn:aws:ssm:eu-central-1:123456789012:parameter";
 
@@ -66,6 +68,9 @@ fn every_call_of_an_edge_is_allowed() {
         Call::new("ssm:PutParameter", &format!("{PARAMETER}/irp/cert/{NAME}/identity/g0000000001")),
         Call::new("ssm:DeleteParameters", &format!("{PARAMETER}/irp/cert/{NAME}/identity/g0000000001")),
         Call::new("ssm:GetParameter", &format!("{PARAMETER}/irp/secret/alice/slack")),
+        // As Parameter Store asks for a secret of Secrets Manager.
+        Call::new("ssm:GetParameter", &format!("{MANAGED}/irp/secret/alice/slack")),
+        Call::new("secretsmanager:GetSecretValue", &format!("{SECRET}:irp/secret/alice/slack-a1B2c3")),
         Call::new("ssm:GetParametersByPath", &format!("{PARAMETER}/irp/inbox/{NAME}/inbox-key")),
         Call::new("ssm:PutParameter", &format!("{PARAMETER}/irp/inbox/{NAME}/inbox-key/g0000000001")),
         Call::new("s3:ListBucket", BUCKET).with("s3:prefix", &[&format!("inbox/{NAME}/")]),
@@ -119,6 +124,11 @@ fn what_is_somebody_elses_is_not() {
         Call::new("ssm:GetParameter", &format!("{PARAMETER}/irp/secret/bob/slack")),
         Call::new("ssm:PutParameter", &format!("{PARAMETER}/irp/secret/alice/slack")),
         Call::new("ssm:GetParameter", &format!("{PARAMETER}/database-password")),
+        Call::new("ssm:GetParameter", &format!("{MANAGED}/irp/secret/bob/slack")),
+        Call::new("ssm:GetParameter", &format!("{MANAGED}/database-password")),
+        Call::new("secretsmanager:GetSecretValue", &format!("{SECRET}:irp/secret/bob/slack-a1B2c3")),
+        Call::new("secretsmanager:GetSecretValue", &format!("{SECRET}:database-a1B2c3")),
+        Call::new("secretsmanager:PutSecretValue", &format!("{SECRET}:irp/secret/alice/slack-a1B2c3")),
         Call::new("ssm:StartSession", "arn:aws:ec2:eu-central-1:123456789012:instance/i-2"),
         Call::new("ec2:RunInstances", "*"),
         Call::new("ec2:TerminateInstances", "*"),
@@ -198,6 +208,13 @@ fn a_key_serves_for_the_own_parameters_only() {
         assert!(!judge.allows(&Call::new("kms:Decrypt", arn)), "by itself");
     }
     let judge = judge(&edge("s3://my-bucket/certs", Some("alias/irp")));
+    let secret = Call::new("kms:Decrypt", arn)
+        .with("kms:ViaService", &["secretsmanager.eu-central-1.amazonaws.com"])
+        .with("kms:ResourceAliases", &["alias/irp"]);
+    let of =
+        |name: &str| secret.clone().with("kms:EncryptionContext:SecretARN", &[&format!("{SECRET}:{name}")]);
+    assert!(judge.allows(&of("irp/secret/alice/slack-a1B2c3")));
+    assert!(!judge.allows(&of("irp/secret/bob/slack-a1B2c3")));
     let object = Call::new("kms:GenerateDataKey", arn)
         .with("kms:ViaService", &["s3.eu-central-1.amazonaws.com"])
         .with("kms:ResourceAliases", &["alias/irp"])

@@ -6,7 +6,7 @@ use std::{
 };
 
 use irp_aws::ssm::{Overwrite, PutParameter, STANDARD_MAX, Sort};
-use irp_launch::values::{KmsKey, Label};
+use irp_launch::values::{KmsKey, Label, SecretReference};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
@@ -18,9 +18,6 @@ use crate::{
     error::{Failure, Kind},
     ui::Ui,
 };
-
-/// What a reference to a secret begins with: it is not the secret.
-const REFERENCE: &str = irp_launch::values::SecretReference::SCHEME;
 
 /// Runs the subcommand.
 pub(super) async fn run(flags: &Secret, environment: &Environment, ui: &Ui) -> Result<ExitCode, Failure> {
@@ -35,7 +32,8 @@ async fn put(flags: &Put, environment: &Environment, ui: &Ui) -> Result<ExitCode
     let account = account::open(&flags.access, ui).await?;
     let name = store(&account, &host, provider.name(), &secret, kms_key.as_ref(), ui).await?;
     if provider.name() == "slack" {
-        ui.line(&format!("the machine reads it with SLACK_SIGNING_SECRET={REFERENCE}{name} in .env"));
+        let scheme = SecretReference::SCHEME;
+        ui.line(&format!("the machine reads it with SLACK_SIGNING_SECRET={scheme}{name} in .env"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -79,7 +77,7 @@ fn secret(flags: &Put, usual: &str, ui: &Ui) -> Result<SecretString, Failure> {
     }
     let found = match found {
         // A reference in the usual variable says where the secret is to be.
-        Some(text) if flags.env.is_none() && text.expose_secret().starts_with(REFERENCE) => None,
+        Some(text) if flags.env.is_none() && SecretReference::is_meant(text.expose_secret()) => None,
         other => other,
     };
     let secret = match found {
@@ -92,7 +90,7 @@ fn secret(flags: &Put, usual: &str, ui: &Ui) -> Result<SecretString, Failure> {
     let trimmed = SecretString::from(secret.expose_secret().trim().to_owned());
     match trimmed.expose_secret() {
         "" => Err(nothing(variable)),
-        text if text.starts_with(REFERENCE) => {
+        text if SecretReference::is_meant(text) => {
             Err(Failure::new(Kind::User, format!("{variable} holds a reference, and not the secret itself")))
         }
         text if text.len() > STANDARD_MAX => {

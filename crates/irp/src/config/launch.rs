@@ -105,7 +105,7 @@ impl Gathered {
     /// Slack's signing secret, where it is the secret itself and not a reference to it.
     pub(crate) fn slack_secret(&self) -> Option<SecretString> {
         let (text, _) = self.layers.find(Key::SlackSigningSecret)?;
-        (!text.starts_with(SecretReference::SCHEME)).then(|| SecretString::from(text.to_owned()))
+        (!SecretReference::is_meant(text)).then(|| SecretString::from(text.to_owned()))
     }
 
     /// The same with a reference in place of that secret.

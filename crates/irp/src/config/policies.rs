@@ -211,16 +211,25 @@ pub(crate) fn for_host(host: &Host) -> Result<Option<Policies>, Failure> {
     }))
 }
 
-/// What `--verify PROVIDER` of a client would be, with this secret (or several, one a line).
+/// What `--verify PROVIDER=PATH` of a client would be, with this secret (or several, one a line); while there is none,
+/// nothing passes.
 ///
 /// # Errors
 ///
-/// When the secret is of no use for the provider.
-pub(crate) fn for_secret(provider: &str, secret: &SecretString) -> Result<Policies, Failure> {
-    let what = format!("the secret of {provider} in [aws.secrets] is of no use");
-    let secrets = secrets_in(secret.expose_secret());
-    let provider = webhook::provider(provider, None).map_err(|error| wrong(&what, &error))?;
-    let rule = Rule::new(provider, None, &secrets, Settings::default(), false, true);
+/// When the path is none, or the secret is of no use for the provider.
+pub(crate) fn for_secret(
+    provider: &Provider,
+    path: Option<&str>,
+    secret: Option<&SecretString>,
+) -> Result<Policies, Failure> {
+    let what = format!("{} of [aws.secrets] is of no use", provider.name());
+    let rule = match secret {
+        Some(secret) => {
+            let secrets = secrets_in(secret.expose_secret());
+            Rule::new(provider.clone(), path, &secrets, Settings::default(), false, true)
+        }
+        None => Rule::closed(provider.clone(), path),
+    };
     rule.and_then(|rule| Policies::new(vec![rule], Vec::new())).map_err(|error| wrong(&what, &error))
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use irp_launch::values::SecretReference;
 use irp_webhook::Provider;
 use irp_wire::policy::SecretText;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -14,9 +15,6 @@ use crate::{
 
 /// Appended to the name of a variable, it names the secret that was valid before, while secrets are changed.
 const OLD: &str = "_OLD";
-
-/// How references to secrets begin: the edge of a machine in AWS resolves them by itself.
-const REFERENCES: [&str; 2] = ["ssm:", "secretsmanager:"];
 
 /// Variables that may hold secrets, and where they stand. Of two places, the environment counts.
 pub(crate) struct Secrets {
@@ -40,9 +38,9 @@ impl Found {
         self.value.expose_secret()
     }
 
-    /// Whether it is no secret but says where one is.
+    /// Whether it is no secret but says where one is: the edge of a machine in AWS resolves it by itself.
     pub(crate) fn is_reference(&self) -> bool {
-        REFERENCES.iter().any(|scheme| self.value.expose_secret().starts_with(scheme))
+        SecretReference::is_meant(self.value.expose_secret())
     }
 }
 

@@ -1,27 +1,30 @@
 //! `[aws.secrets]`: signing secrets that the machine's role reads from Parameter Store or Secrets Manager, so that none is
 //! in a file or in user-data. They are read again every minute and at SIGHUP: a secret that was changed counts soon.
 //!
-//! What cannot be read closes its paths: the policy stands, with a secret that nobody has, and everybody who is connected
+//! What cannot be read closes its paths: the policy stands, without a secret, and everybody who is connected
 //! hears of it. A machine that took the secret's absence for "no policy" would let everything in. What could be read
 //! once goes on to count while it cannot be read again.
 
-use std::{fmt::Write as _, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use aws_lc_rs::rand;
 use irp_aws::Aws;
 use irp_edge::{
     config::Host,
     http::{access::Access, webhook::Policies},
     notices::Notices,
 };
+use irp_webhook::Provider;
 use irp_wire::name::Hostname;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{edge_file::aws::Secrets, policies},
-    error::{Failure, Kind},
+    config::{
+        edge_file::aws::{Referred, Secrets},
+        policies,
+    },
+    error::Failure,
 };
 
 /// How references to Parameter Store begin; what follows is the path of a parameter.
@@ -42,7 +45,7 @@ pub(crate) struct SigningSecrets {
 }
 
 struct Kept {
-    provider: &'static str,
+    provider: Provider,
     reference: String,
     /// `None` while it could never be read.
     value: Option<SecretString>,
@@ -53,25 +56,23 @@ struct Kept {
 ///
 /// # Errors
 ///
-/// When a secret is of no use for its provider, or there is no randomness.
+/// When a secret is of no use for its provider.
 pub(crate) async fn read(aws: &Aws, table: &Secrets, notices: &Notices) -> Result<SigningSecrets, Failure> {
     let mut kept = Vec::new();
-    for (provider, reference) in table.references() {
+    for Referred { provider, path, reference } in table.referred()? {
+        let name = provider.name();
         let value = match value_of(aws, reference).await {
             Ok(value) => Some(value),
             Err(why) => {
-                tracing::error!(provider, reference, why, "the signing secret cannot be read");
+                tracing::error!(provider = name, reference, why, "the signing secret cannot be read");
                 notices.post(format!(
-                    "the signing secret {reference} cannot be read ({why}): this edge refuses what {provider} \
+                    "the signing secret {reference} cannot be read ({why}): this edge refuses what {name} \
                      sends, until it can be"
                 ));
                 None
             }
         };
-        let policies = match &value {
-            Some(value) => policies::for_secret(provider, value)?,
-            None => policies::for_secret(provider, &nobodys()?)?,
-        };
+        let policies = policies::for_secret(&provider, path, value.as_ref())?;
         kept.push(Kept { provider, reference: reference.to_owned(), value, policies });
     }
     Ok(SigningSecrets { aws: aws.clone(), notices: notices.clone(), kept, now: Arc::default() })
@@ -88,16 +89,6 @@ async fn value_of(aws: &Aws, reference: &str) -> Result<SecretString, String> {
         Ok(None) => Err("there is no such parameter".into()),
         Err(error) => Err(error.to_string()),
     }
-}
-
-fn nobodys() -> Result<SecretString, Failure> {
-    let mut bytes = [0; 32];
-    rand::fill(&mut bytes).map_err(|_| Failure::new(Kind::Internal, "this machine has no randomness"))?;
-    let text = bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
-    Ok(SecretString::from(text))
 }
 
 impl SigningSecrets {
@@ -146,7 +137,7 @@ impl SigningSecrets {
 
 impl Kept {
     async fn refresh(&mut self, aws: &Aws, notices: &Notices) {
-        let (provider, reference) = (self.provider, &self.reference);
+        let (provider, reference) = (self.provider.name(), &self.reference);
         let value = match value_of(aws, reference).await {
             Ok(value) => value,
             Err(why) => {

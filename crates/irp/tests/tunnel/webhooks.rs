@@ -451,7 +451,7 @@ async fn a_secret_that_the_provider_tells_counts_once_and_for_good() {
     assert_eq!(event(&stage, "first", b"{}").await, 401);
     assert_eq!(
         heard(&mut client).await.1,
-        "asana ✗ no secret is known yet: the provider's handshake has to come first"
+        "asana ✗ no secret is known yet: it cannot be read, or the provider's handshake has to come first"
     );
     let reply = send(&stage, "/asana", &told("first"), b"{}").await;
     assert_eq!((reply.status, reply.value("x-hook-secret")), (200, Some("first")));

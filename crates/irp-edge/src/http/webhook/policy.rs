@@ -116,18 +116,33 @@ impl Rule {
         if secrets.len() > SECRETS_MAX {
             return Err(PolicyError::TooMany);
         }
+        let name = provider.name().to_owned();
+        let verifier = Verifier::new(provider, secrets, settings)
+            .map_err(|source| PolicyError::Key { provider: name, source })?;
+        Ok(Self { report, handshakes, ..Self::of(verifier, path)? })
+    }
+
+    /// The same while the secret cannot be read: nothing passes until [`Policies::replace_secrets`].
+    ///
+    /// # Errors
+    ///
+    /// When the path is none.
+    pub fn closed(provider: Provider, path: Option<&str>) -> Result<Self, PolicyError> {
+        Self::of(Verifier::closed(provider), path)
+    }
+
+    fn of(verifier: Verifier, path: Option<&str>) -> Result<Self, PolicyError> {
+        let provider = verifier.provider().clone();
         let path = Path::new(path.unwrap_or(provider.manners().path))?;
         let for_people = provider.manners().for_people.iter().map(|part| path.join(part)).collect();
-        let (name, column) = (provider.name().to_owned(), Column::of(&provider));
-        let verifier = Verifier::new(provider.clone(), secrets, settings)
-            .map_err(|source| PolicyError::Key { provider: name, source })?;
+        let column = Column::of(&provider);
         Ok(Self {
             path,
             for_people,
             provider,
             verifier: ArcSwap::from_pointee(verifier),
-            report,
-            handshakes,
+            report: false,
+            handshakes: true,
             inbox: true,
             kept: OnceLock::new(),
             column,

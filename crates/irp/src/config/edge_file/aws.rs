@@ -1,12 +1,14 @@
 //! `[aws]` of `edge.toml`: the edge runs on a machine in AWS, and may use the machine's role.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use irp_launch::values::{CertStore, KmsKey};
+use irp_webhook::Provider;
 use irp_wire::name::Hostname;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::Misfit;
+use crate::{config::policies, error::Failure};
 
 /// The machine's part of AWS. Without this table the edge makes no call of AWS.
 #[derive(Debug, Deserialize)]
@@ -44,12 +46,35 @@ pub(crate) struct Aws {
     pub(crate) secrets: Secrets,
 }
 
-/// Where signing secrets are: `ssm:/irp/secret/HOST/NAME`, or `secretsmanager:NAME`.
+/// Where signing secrets are, by provider.
 #[derive(Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Secrets(BTreeMap<String, Place>);
+
+/// A reference, or one with the path that the provider calls.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected \"ssm:/PATH\" or { secret = \"ssm:/PATH\", path = \"/hooks\" }")]
+enum Place {
+    Reference(String),
+    Path(AtPath),
+}
+
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Secrets {
-    /// Slack's.
-    pub(crate) slack: Option<String>,
+struct AtPath {
+    secret: String,
+    path: String,
+}
+
+/// One of the secrets.
+#[derive(Debug)]
+pub(crate) struct Referred<'a> {
+    /// Whose it is.
+    pub(crate) provider: Provider,
+    /// What the provider calls; its usual path if left out.
+    pub(crate) path: Option<&'a str>,
+    /// `ssm:/irp/secret/HOST/NAME`, or `secretsmanager:irp/secret/HOST/NAME`.
+    pub(crate) reference: &'a str,
 }
 
 fn yes() -> bool {
@@ -89,12 +114,7 @@ impl Aws {
 
     /// Whether the table fits to the names that the edge serves.
     pub(super) fn check<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<(), Misfit> {
-        if let Some((provider, reference)) = self.secrets.references().find(|(_, it)| !is_reference(it)) {
-            return Err(Misfit::new(
-                format!("`{provider}` of [aws.secrets] is no reference: {}", shown(reference)),
-                "slack = \"ssm:/irp/secret/alice/slack\"; never the secret itself",
-            ));
-        }
+        self.secrets.check()?;
         let Some(zone) = &self.zone else {
             return if self.zone_id.is_some() || !self.record {
                 Ok(())
@@ -114,9 +134,53 @@ impl Aws {
 }
 
 impl Secrets {
-    /// Providers with the references to their secrets.
-    pub(crate) fn references(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.slack.as_deref().into_iter().map(|reference| ("slack", reference))
+    /// All of them, in the order of their providers' names.
+    ///
+    /// # Errors
+    ///
+    /// When nobody knows a provider; the nearest name is hinted at.
+    pub(crate) fn referred(&self) -> Result<Vec<Referred<'_>>, Failure> {
+        let mut all = Vec::new();
+        for (name, place) in &self.0 {
+            let (reference, path) = place.parts();
+            all.push(Referred { provider: policies::known(name)?, path, reference });
+        }
+        Ok(all)
+    }
+
+    fn check(&self) -> Result<(), Misfit> {
+        if let Some((provider, place)) = self.0.iter().find(|(_, place)| !is_reference(place.parts().0)) {
+            return Err(Misfit::new(
+                format!("`{provider}` of [aws.secrets] is no reference: {}", shown(place.parts().0)),
+                format!("{provider} = \"ssm:/irp/secret/alice/{provider}\"; never the secret itself"),
+            ));
+        }
+        let referred = self.referred().map_err(|failure| {
+            let hint = failure.hints().first().cloned().unwrap_or_default();
+            Misfit::new(format!("[aws.secrets]: {}", failure.message()), hint)
+        })?;
+        let mut paths = BTreeMap::new();
+        for Referred { provider, path, .. } in &referred {
+            let path = path.unwrap_or(provider.manners().path);
+            if let Some(other) = paths.insert(path, provider.name()) {
+                let name = provider.name();
+                return Err(Misfit::new(
+                    format!("{other} and {name} of [aws.secrets] are both at {path}"),
+                    format!("{name} = {{ secret = \"ssm:/…\", path = \"/hooks/{name}\" }}"),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Place {
+    /// The reference, and the path if there is one.
+    fn parts(&self) -> (&str, Option<&str>) {
+        match self {
+            Self::Reference(reference) => (reference, None),
+            Self::Path(at) => (&at.secret, Some(&at.path)),
+        }
     }
 }
 

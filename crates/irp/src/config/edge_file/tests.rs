@@ -35,6 +35,38 @@ fn a_short_file_gets_the_defaults() {
 }
 
 #[test]
+fn secrets_of_all_providers_are_told_by_reference() {
+    const AWS: &str = "certificate.mode = 'local'\n[aws]\nrecord = false\n[aws.secrets]\n";
+    let file = file(&format!(
+        "{AWS}slack = 'ssm:/irp/secret/alice/slack'\nstripe = 'secretsmanager:irp/secret/alice/stripe'\n\
+         github = {{ secret = 'ssm:/irp/secret/alice/github', path = '/hooks/github' }}\n{KEY}"
+    ));
+    file.check().unwrap();
+    let secrets = &file.aws.as_ref().unwrap().secrets;
+    let told: Vec<_> = secrets.referred().unwrap();
+    let told = told.iter().map(|it| (it.provider.name(), it.path, it.reference));
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            ("github", Some("/hooks/github"), "ssm:/irp/secret/alice/github"),
+            ("slack", None, "ssm:/irp/secret/alice/slack"),
+            ("stripe", None, "secretsmanager:irp/secret/alice/stripe"),
+        ]
+    );
+    let wrong = |line: &str| misfit(&format!("{AWS}{line}"));
+    assert_eq!(wrong("github = 'ghs_0123456789'"), "`github` of [aws.secrets] is no reference: ghs_…");
+    let told = wrong("slak = 'ssm:/irp/secret/alice/slack'");
+    assert!(told.starts_with("[aws.secrets]: ") && told.contains("slak"), "{told}");
+    assert_eq!(
+        wrong("github = 'ssm:/a'\nstripe = 'ssm:/b'"),
+        "github and stripe of [aws.secrets] are both at /"
+    );
+    let text = format!("{AWS}github = {{ secret = 'ssm:/a' }}\n{KEY}");
+    let failure = parse::<EdgeFile>(&text, Path::new("edge.toml")).unwrap_err();
+    assert!(format!("{failure:?}").contains("path = "), "{failure:?}");
+}
+
+#[test]
 fn what_does_not_fit_together_is_told() {
     assert_eq!(misfit(""), "[certificate] mode is \"acme\" (the default), but there is no [acme]");
     assert_eq!(misfit("listen = []"), "`listen` is empty");

@@ -149,13 +149,43 @@ async fn the_role_reads_the_signing_secret_and_without_it_the_path_is_closed() {
     edge.stop();
 
     // Secrets Manager has another one.
-    let put =
-        ["secretsmanager", "create-secret", "--name", "irp/alice/slack", "--secret-string", "of the manager"];
+    let put = [
+        "secretsmanager",
+        "create-secret",
+        "--name",
+        "irp/secret/alice/slack",
+        "--secret-string",
+        "of the manager",
+    ];
     stage.moto.cli(&put).unwrap();
-    stage.tables = stage.tables.replace("ssm:/irp/secret/alice/slack", "secretsmanager:irp/alice/slack");
+    stage.tables =
+        stage.tables.replace("ssm:/irp/secret/alice/slack", "secretsmanager:irp/secret/alice/slack");
+    // And GitHub, whose secret is not there yet.
+    stage.tables += "github = { secret = \"ssm:/irp/secret/alice/github\", path = \"/hooks/github\" }\n";
     let edge = stage.boot(1.0);
     stage.serves(&edge, &stage.root).await;
     assert_eq!(post(&edge, SECRET).0, 401);
     assert_eq!(post(&edge, "of the manager").0, 200, "{}", stage.log());
+    let from_github = |secret: &str| {
+        let body = r#"{"zen":"Design for failure."}"#;
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+        let tag: String =
+            hmac::sign(&key, body.as_bytes()).as_ref().iter().map(|it| format!("{it:02x}")).collect();
+        let header = format!("x-hub-signature-256: sha256={tag}");
+        let more =
+            ["-d", body, "-H", "content-type: application/json", "-H", &header, "-H", "x-github-event: ping"];
+        ask(&edge, &stage.root, "/hooks/github", &more).0
+    };
+    assert_eq!(from_github("octocat"), 401, "{}", stage.log());
+    let put = ["ssm", "put-parameter", "--type", "SecureString", "--name", "/irp/secret/alice/github"];
+    stage.moto.cli(&[&put[..], &["--value", "octocat"]].concat()).unwrap();
+    edge.running.hang_up();
+    let deadline = Instant::now() + WITHIN;
+    // Nobody is connected, so that the ping is kept and acknowledged.
+    while from_github("octocat") != 200 {
+        assert!(Instant::now() < deadline, "{}", stage.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(from_github("guessed"), 401);
     edge.stop();
 }
