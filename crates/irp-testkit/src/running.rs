@@ -52,6 +52,12 @@ impl Running {
         }
     }
 
+    /// The id of its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Does what Ctrl-C does.
     pub fn interrupt(&self) {
         self.signal("-INT");

@@ -15,6 +15,7 @@ mod killed;
 mod libraries;
 mod machine;
 mod metrics;
+mod parking;
 mod program;
 mod proxy;
 mod readme;

@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path, process::Output};
 
+use irp_testkit::origin::Bot;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -206,4 +207,86 @@ fn what_cannot_be_verified_is_told_at_once() {
     let (code, told) = said(&["sign", "discord", "--to", "http://localhost:1/"]);
     assert_eq!(code, Some(2));
     assert!(told.contains("Discord signs with a private key"), "{told}");
+}
+
+#[test]
+fn a_path_of_ones_own_takes_the_place_of_the_usual_one() {
+    let home = TempDir::new().unwrap();
+    fs::write(home.path().join(".env"), format!("SLACK_SIGNING_SECRET={SECRET}\n")).unwrap();
+    let (mut up, url) = up(home.path(), &["--verify", "slack", "--path", "/hooks/in"]);
+    let own = ("SLACK_SIGNING_SECRET", SECRET);
+    for path in ["/hooks/in", "/hooks/in/deeper?x=1"] {
+        let sent = sign(home.path(), own, &["slack", "--to", &format!("{url}{path}")]);
+        assert!(sent.status.success(), "{path}: {}", text(&sent.stderr));
+        let echoed: Value = serde_json::from_slice(&sent.stdout).unwrap();
+        assert_eq!((&echoed["path"], &echoed["headers"]["irp-verified"]), (&path.into(), &"slack".into()));
+        assert!(up.event("request")["remark"].as_str().unwrap().starts_with("slack ✓"));
+    }
+    // Neither the usual path nor one that only begins alike is open any more.
+    for path in ["/slack/events", "/hooks/inside"] {
+        let closed = sign(home.path(), own, &["slack", "--to", &format!("{url}{path}")]);
+        assert!(
+            !closed.status.success() && text(&closed.stderr).contains("404"),
+            "{path}: {}",
+            text(&closed.stderr)
+        );
+    }
+    let stopped =
+        sign(home.path(), ("SLACK_SIGNING_SECRET", "x"), &["slack", "--to", &format!("{url}/hooks/in")]);
+    assert!(text(&stopped.stderr).contains("401"), "{}", text(&stopped.stderr));
+    up.interrupt();
+    assert_eq!(up.end().code(), Some(0));
+}
+
+#[test]
+fn handshakes_are_left_to_the_program_where_a_client_or_the_host_says_so() {
+    let home = TempDir::new().unwrap();
+    fs::write(home.path().join(".env"), format!("SLACK_SIGNING_SECRET={SECRET}\n")).unwrap();
+    let own = ("SLACK_SIGNING_SECRET", SECRET);
+    let register = |url: &str, secret: &str| {
+        let to = format!("{url}/slack/events");
+        sign(home.path(), (own.0, secret), &["slack", "--to", &to, "--event", "url_verification"])
+    };
+    let (mut up, url) = up(home.path(), &["--verify", "slack", "--pass-handshakes"]);
+    let sent = register(&url, SECRET);
+    assert!(sent.status.success(), "{}", text(&sent.stderr));
+    // The echo application, and not the edge, has answered.
+    let echoed: Value = serde_json::from_slice(&sent.stdout).unwrap();
+    assert_eq!(echoed["headers"]["irp-verified"], "slack", "{echoed}");
+    let remark = up.event("request")["remark"].as_str().unwrap().to_owned();
+    assert!(remark.starts_with("slack ✓ url_verification · "), "{remark}");
+    up.interrupt();
+    assert_eq!(up.end().code(), Some(0));
+
+    // Of two hosts of one edge, one leaves them to its program.
+    fs::write(home.path().join("slack"), SECRET).unwrap();
+    let host = |name: &str, more: &str| {
+        format!(
+            "[[host]]\nname = \"{name}\"\n[[host.verify]]\nprovider = \"slack\"\nsecret_file = \"slack\"\n{more}"
+        )
+    };
+    let hosts = host("alice.localhost", "handshakes = false\n") + &host("bob.localhost", "");
+    let key = key_table(&keygen(home.path()), &["alice.localhost", "bob.localhost"]);
+    let edge = Edge::start(home.path(), &format!("{LOCAL}{key}{hosts}[limits]\nhold = \"1ms\"\n"));
+    let (alice, bob) = (
+        format!("https://{}", edge.host("alice.localhost")),
+        format!("https://{}", edge.host("bob.localhost")),
+    );
+    // No client was ever here: the edge registers the one, and cannot speak for the other. It keeps no question.
+    assert!(register(&bob, SECRET).status.success());
+    assert!(text(&register(&alice, SECRET).stderr).contains("503"));
+    assert!(text(&register(&alice, "x").stderr).contains("401"));
+    let bot = Bot::start();
+    let (at, address, ca) = (edge.host("alice.localhost"), edge.address.to_string(), ca_path(home.path()));
+    let upstream = bot.address().port().to_string();
+    let arguments =
+        ["--json", "connect", &at, &upstream, "--connect-to", &address, "--cacert", &ca, "--no-verify"];
+    let mut client = Running::start(irp(home.path(), &arguments), home.path().join("client.log"));
+    client.event("connected");
+    register(&alice, SECRET);
+    assert_eq!(bot.count(), 1);
+    assert!(bot.taken()[0].text().contains("url_verification"));
+    client.interrupt();
+    assert_eq!(client.end().code(), Some(0));
+    edge.stop();
 }
