@@ -30,7 +30,7 @@ use self::{
     tls::{EdgeTls, Interception},
 };
 use crate::{
-    ClientConfig, Event, EventSink, Roots, RootsError,
+    ClientConfig, EdgeCertificate, Event, EventSink, Roots, RootsError,
     backoff::Fault,
     config::Timeouts,
     known_edges::KnownEdgesError,
@@ -149,6 +149,11 @@ impl Dialled {
     /// its own, and take seconds to come.
     pub(crate) fn lanes_max(&self, wanted: u16) -> u16 {
         if self.peer.is_some() { wanted } else { 0 }
+    }
+
+    /// What the edge presented, also where the handshake resumed an earlier session.
+    pub(crate) fn certificate(&self) -> Option<EdgeCertificate> {
+        tls::read_certificate(self.io.get_ref().1.peer_certificates()?.first()?)
     }
 }
 

@@ -52,6 +52,8 @@ pub enum Event {
         idle_after: Option<Duration>,
         /// The edge's program and version.
         edge_agent: String,
+        /// What the edge presented; nothing where ssh carries the requests.
+        certificate: Option<EdgeCertificate>,
     },
     /// A tunnel that stood is gone.
     Lost {
@@ -132,6 +134,15 @@ pub enum Event {
         /// How many requests are under way.
         in_flight: usize,
     },
+}
+
+/// The certificate that an edge presented, which this side has verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EdgeCertificate {
+    /// Who signed it, such as `Let's Encrypt R11`, without what could disturb a terminal.
+    pub issuer: String,
+    /// When it ends.
+    pub not_after: SystemTime,
 }
 
 /// A request that came through the tunnel, and how it ended.

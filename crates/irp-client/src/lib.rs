@@ -40,7 +40,7 @@ pub use self::{
         tls::Interception,
     },
     errand::{Edge, Errand, ErrandError},
-    event::{Event, EventSink, Finished},
+    event::{EdgeCertificate, Event, EventSink, Finished},
     life::{RunError, run},
     look::{Look, LookError, look},
     trust::{Roots, RootsError},

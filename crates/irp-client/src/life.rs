@@ -217,6 +217,7 @@ impl Life {
 
     fn begin(&mut self, dialled: Dialled, welcome: Welcome) -> Session {
         let lanes_max = dialled.lanes_max(self.config.lanes_max);
+        let certificate = dialled.certificate();
         self.events.tell(Event::Connected {
             urls: welcome.terms.urls,
             via: dialled.via,
@@ -225,6 +226,7 @@ impl Life {
             first: !self.connected_before,
             idle_after: welcome.terms.idle_after_s.map(Duration::from_secs),
             edge_agent: welcome.terms.agent,
+            certificate,
         });
         self.connected_before = true;
         self.peer = dialled.peer;

@@ -34,6 +34,8 @@ pub struct Wanted {
     pub template: Option<String>,
     /// The instance profile that it gets; `None` where the template names one, or none is to be used.
     pub profile: Option<String>,
+    /// Whether the PC sets the record of the name, for a machine that cannot.
+    pub sets_record: bool,
     /// An Elastic IP address that is to be attached, `eipalloc-…`.
     pub address: Option<String>,
     /// A program that is to be uploaded for it.
@@ -214,15 +216,17 @@ pub fn launch(wanted: &Wanted, found: &Found) -> Result<Vec<Step>, PlanError> {
     if let Some(address) = &wanted.address {
         steps.push(Step::Attach { address: address.clone() });
     }
+    steps.extend(wanted.sets_record.then(|| Step::Point { name: wanted.name.clone() }));
     steps.extend([Step::Await { name: wanted.name.clone() }, Step::Connect]);
     Ok(steps)
 }
 
-/// The steps to a machine that runs.
+/// The steps to a machine that runs; `sets_record` as in [`Wanted`].
 #[must_use]
-pub fn reuse(id: &str, name: &str, address: Option<&str>) -> Vec<Step> {
+pub fn reuse(id: &str, name: &str, address: Option<&str>, sets_record: bool) -> Vec<Step> {
     let mut steps = vec![Step::Use { id: id.to_owned() }];
     steps.extend(address.map(|address| Step::Attach { address: address.to_owned() }));
+    steps.extend(sets_record.then(|| Step::Point { name: name.to_owned() }));
     steps.extend([Step::Await { name: name.to_owned() }, Step::Connect]);
     steps
 }

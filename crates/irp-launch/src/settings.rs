@@ -68,6 +68,8 @@ pub struct Settings {
     pub idle: Setting<Hours>,
     /// How long it stays at most.
     pub max_life: Setting<Hours>,
+    /// Whether the machine has no role in the account, so that the PC sets its record, and nothing outlives it.
+    pub no_role: Setting<bool>,
     /// Where certificates are kept.
     pub cert_store: Setting<CertStore>,
     /// With which key they are encrypted.
@@ -211,7 +213,8 @@ impl Reader<'_> {
         let upstream_port = self.required::<UpstreamPort>(Key::UpstreamPort);
         let idle = self.required::<Hours>(Key::ShutdownTimerHour);
         let max_life = self.required::<Hours>(Key::MaxLifeHour);
-        let cert_store = self.required::<CertStore>(Key::CertStore);
+        let no_role = self.required::<Switch>(Key::NoRole);
+        let cert_store = self.cert_store(no_role.as_ref());
         let kms_key = self.optional::<KmsKey>(Key::KmsKey);
         let acme_contact = self.optional::<Email>(Key::AcmeContact);
         let acme_staging = self.required::<Switch>(Key::AcmeStaging);
@@ -225,6 +228,9 @@ impl Reader<'_> {
         let locale = self.required::<Locale>(Key::Locale);
         let timezone = self.required::<TimeZone>(Key::Timezone);
         let slack_secret = host.as_ref().and_then(|host| self.slack_secret(&host.value));
+        if let (Some(no_role), Some(engine)) = (no_role.as_ref().filter(|it| it.value.0), &engine) {
+            self.without_role(&no_role.source, &engine.value, slack_secret.as_ref());
+        }
 
         let (host, zone) = (host?, zone?);
         let name = match host.value.below(&zone.value) {
@@ -244,6 +250,7 @@ impl Reader<'_> {
             upstream_port: upstream_port?,
             idle: idle?,
             max_life: max_life?,
+            no_role: no_role.map(|switch| Setting { value: switch.value.0, source: switch.source })?,
             cert_store: cert_store?,
             kms_key,
             acme_contact,
@@ -257,6 +264,42 @@ impl Reader<'_> {
         };
         self.warnings.extend(warning::of(&settings));
         Some(settings)
+    }
+
+    /// Where certificates are kept: without a role, on the machine's own disk.
+    fn cert_store(&mut self, no_role: Option<&Setting<Switch>>) -> Option<Setting<CertStore>> {
+        let key = Key::CertStore;
+        let wished = self.required::<CertStore>(key)?;
+        match (no_role.map(|it| it.value.0), &wished.source) {
+            (Some(true), Source::Default) => {
+                Some(Setting { value: CertStore::File, source: Source::Follows(Key::NoRole) })
+            }
+            (Some(true), source) if wished.value != CertStore::File => {
+                let why = "is a place that a machine without a role (NO_ROLE) cannot reach: leave it out";
+                self.conflict(key, &source.clone(), why);
+                None
+            }
+            _ => Some(wished),
+        }
+    }
+
+    /// What a machine without a role cannot do.
+    fn without_role(
+        &mut self,
+        origin: &Source,
+        engine: &Engine,
+        slack_secret: Option<&Setting<SecretReference>>,
+    ) {
+        if matches!(engine, Engine::Caddy(_)) {
+            let why =
+                "and engine caddy do not go together: Caddy's machine sets its record by itself, by its role";
+            self.conflict(Key::NoRole, origin, why);
+        }
+        if let Some(secret) = slack_secret {
+            let why = "is a reference, which a machine without a role (NO_ROLE) cannot look up: irp up gives the edge \
+                       the secret itself, in memory, while you are connected";
+            self.conflict(Key::SlackSigningSecret, &secret.source, why);
+        }
     }
 
     fn engine(&mut self, arch: Option<Arch>, released: &[EdgeBinary]) -> Option<Setting<Engine>> {
@@ -346,6 +389,7 @@ impl FromStr for Which {
 }
 
 /// On or off.
+#[derive(Clone, Copy)]
 struct Switch(bool);
 
 impl FromStr for Switch {

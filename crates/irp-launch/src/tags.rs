@@ -33,6 +33,12 @@ pub const IDLE_HOURS: &str = "irp:idle-hours";
 /// Hours after which the machine ends whatever happens; 0 is never.
 pub const MAX_LIFE_HOURS: &str = "irp:max-life-hours";
 
+/// Who sets its address record: [`BY_PC`], where the machine has no role to do it by itself.
+pub const RECORD: &str = "irp:record";
+
+/// The value of [`RECORD`].
+pub const BY_PC: &str = "pc";
+
 /// What the console of AWS shows as the name of a thing.
 pub const SHOWN: &str = "Name";
 
@@ -73,6 +79,9 @@ pub fn of_machine(settings: &Settings, of: Circumstances<'_>) -> BTreeMap<String
         (IDLE_HOURS.to_owned(), settings.idle.value.to_string()),
         (MAX_LIFE_HOURS.to_owned(), settings.max_life.value.to_string()),
     ]);
+    if settings.no_role.value {
+        tags.insert(RECORD.to_owned(), BY_PC.to_owned());
+    }
     tags.extend(of.user.map(|user| (USER.to_owned(), user.to_owned())));
     for value in tags.values_mut() {
         if let Some((end, _)) = value.char_indices().nth(VALUE_MAX) {
@@ -146,12 +155,28 @@ mod tests {
         assert_eq!((tag(ENGINE), tag(ZONE), tag(USER)), ("caddy", "Z1", "admin"));
         assert_eq!((tag(UPSTREAM_PORT), tag(IDLE_HOURS), tag(MAX_LIFE_HOURS)), ("3000", "0.5", "0"));
         assert_eq!(tag(OWNER).len(), VALUE_MAX);
+        assert!(!tags.contains_key(RECORD));
         for key in tags.keys() {
             assert!(
                 key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-=._:@".contains(&byte)),
                 "{key}"
             );
         }
+    }
+
+    #[test]
+    fn a_machine_without_a_role_tells_who_sets_its_record() {
+        let mut layers = Layers::new(Some("alice".into()));
+        let typed = [
+            (Key::HostedZoneDomain, "proxy.example.com"),
+            (Key::EdgeDlUrl, "https://example.com/irp-arm64"),
+            (Key::EdgeSha256, &"a".repeat(64)),
+            (Key::NoRole, "1"),
+        ];
+        layers.push(Source::Flag, typed.map(|(key, text)| (key, text.to_owned())));
+        let settings = Settings::read(&layers, &[]).unwrap();
+        let of = Circumstances { owner: "arn:aws:iam::1:user/a", zone_id: "Z1", user: None };
+        assert_eq!(of_machine(&settings, of)[RECORD], BY_PC);
     }
 
     #[test]

@@ -62,9 +62,10 @@ fn render(texts: &[(&str, &str)]) -> UserData {
 }
 
 /// Each way to launch once.
-fn all() -> [(&'static str, UserData); 4] {
+fn all() -> [(&'static str, UserData); 5] {
     [
         ("irp", render(IRP)),
+        ("irp without a role", render(&[IRP, &[("NO_ROLE", "1")]].concat())),
         ("caddy", render(CADDY)),
         ("irp with everything", render(&[IRP, EVERYTHING].concat())),
         ("caddy with everything", render(&[CADDY, EVERYTHING].concat())),
@@ -95,6 +96,14 @@ fn what_more_settings_change_for_engine_irp() {
 #[test]
 fn what_more_settings_change_for_engine_caddy() {
     insta::assert_snapshot!(shown(&changed(&render(CADDY), &render(&[CADDY, EVERYTHING].concat()))));
+}
+
+#[test]
+fn a_machine_without_a_role_proves_its_name_by_its_address_and_keeps_to_itself() {
+    let bare = render(&[IRP, &[("NO_ROLE", "1"), ("KMS_KEY", "alias/irp")]].concat());
+    let changed = changed(&render(IRP), &bare);
+    assert_eq!(changed.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["/etc/irp/edge.toml"]);
+    insta::assert_snapshot!(changed[0].content);
 }
 
 fn changed(before: &UserData, after: &UserData) -> Vec<File> {

@@ -3,6 +3,7 @@
 use std::{
     fmt, io,
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, UNIX_EPOCH},
 };
 
 use irp_wire::ALPN;
@@ -14,7 +15,10 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use crate::trust::{self, Roots, RootsError};
+use crate::{
+    EdgeCertificate,
+    trust::{self, Roots, RootsError},
+};
 
 /// This network takes TLS connections apart, or the certificate is a stranger's for another reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -142,10 +146,68 @@ impl ServerCertVerifier for NotingVerifier {
     }
 }
 
-/// The issuer's name, without what could disturb a terminal.
+/// The issuer's name in full, in quotes.
 fn issuer_of(certificate: &CertificateDer<'_>) -> Option<String> {
     let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
-    let text = parsed.issuer().to_string();
-    let text: String = text.chars().filter(|letter| !letter.is_control()).take(200).collect();
-    Some(format!("`{text}`"))
+    Some(format!("`{}`", harmless(&parsed.issuer().to_string())))
+}
+
+/// What a person is told of a certificate: who signed it, in short, and how long it is good.
+pub(super) fn read_certificate(certificate: &CertificateDer<'_>) -> Option<EdgeCertificate> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    let issuer = parsed.issuer();
+    let parts = issuer.iter_organization().take(1).chain(issuer.iter_common_name().take(1));
+    let mut names: Vec<&str> = parts.filter_map(|part| part.as_str().ok()).collect();
+    // Some write their organisation into the name as well.
+    if let [organisation, name] = names[..]
+        && name.contains(organisation)
+    {
+        names.remove(0);
+    }
+    let whole = if names.is_empty() { issuer.to_string() } else { names.join(" ") };
+    let not_after = u64::try_from(parsed.validity().not_after.timestamp()).ok()?;
+    Some(EdgeCertificate {
+        issuer: harmless(&whole),
+        not_after: UNIX_EPOCH.checked_add(Duration::from_secs(not_after))?,
+    })
+}
+
+/// The longest name of an issuer that is shown, in characters.
+const ISSUER_MAX: usize = 200;
+
+/// Without what could disturb a terminal.
+fn harmless(text: &str) -> String {
+    text.chars().filter(|letter| !letter.is_control()).take(ISSUER_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    fn presented(organisation: Option<&str>, name: &str) -> EdgeCertificate {
+        let (ca_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        authority.distinguished_name.push(DnType::CommonName, name);
+        if let Some(organisation) = organisation {
+            authority.distinguished_name.push(DnType::OrganizationName, organisation);
+        }
+        let mut leaf = CertificateParams::new(vec!["a.test".to_owned()]).unwrap();
+        leaf.not_before = date_time_ymd(2026, 1, 1);
+        leaf.not_after = date_time_ymd(2026, 4, 1);
+        let leaf = leaf.signed_by(&key, &Issuer::new(authority, ca_key)).unwrap();
+        read_certificate(leaf.der()).unwrap()
+    }
+
+    #[test]
+    fn a_certificate_tells_who_signed_it_and_how_long_it_is_good() {
+        let of = presented(Some("Let's Encrypt"), "R11");
+        assert_eq!(of.issuer, "Let's Encrypt R11");
+        assert_eq!(of.not_after, UNIX_EPOCH + Duration::from_secs(1_775_001_600));
+        assert_eq!(presented(Some("irp"), "irp on this machine").issuer, "irp on this machine");
+        assert_eq!(presented(None, "Pebble \u{1b}[31mRoot").issuer, "Pebble [31mRoot");
+        assert_eq!(read_certificate(&CertificateDer::from(vec![0x30, 0])), None);
+    }
 }

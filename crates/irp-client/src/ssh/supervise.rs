@@ -119,6 +119,7 @@ async fn hold(config: SshConfig, events: EventSink, shutdown: CancellationToken)
             first: !connected_before,
             idle_after: None,
             edge_agent: config.agent.clone(),
+            certificate: None,
         });
         connected_before = true;
         weather.look_towards(None);

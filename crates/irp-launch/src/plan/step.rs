@@ -39,6 +39,11 @@ pub enum Step {
         /// `eipalloc-…`.
         address: String,
     },
+    /// The record of the name is set from this PC.
+    Point {
+        /// The public name.
+        name: String,
+    },
     /// Its edge answers, and its record leads to it.
     Await {
         /// The public name.
@@ -91,6 +96,7 @@ impl fmt::Display for Step {
             Self::OpenGroup { id } => write!(f, "open port 443 of the security group {id}"),
             Self::Launch(launch) => launch.fmt(f),
             Self::Attach { address } => write!(f, "attach {address}"),
+            Self::Point { name } => write!(f, "point {name} at it"),
             Self::Await { name } => write!(f, "wait until its edge answers and {name} leads to it"),
             Self::Connect => f.write_str("connect"),
         }

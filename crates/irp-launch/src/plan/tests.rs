@@ -8,6 +8,7 @@ fn wanted() -> Wanted {
         spot: false,
         template: None,
         profile: Some("irp-edge-alice".into()),
+        sets_record: false,
         address: None,
         upload: None,
     }
@@ -131,6 +132,17 @@ fn the_oldest_machine_that_lives_is_used() {
     let all = [machine("i-0", false), machine("i-1", true), machine("i-2", true)];
     assert_eq!(to_use(&all).map(|machine| machine.id.as_str()), Some("i-1"));
     assert_eq!(to_use(&all[..1]), None);
-    let steps: Vec<_> = reuse("i-1", "a.b.c", Some("eipalloc-1")).iter().map(ToString::to_string).collect();
+    let steps: Vec<_> =
+        reuse("i-1", "a.b.c", Some("eipalloc-1"), false).iter().map(ToString::to_string).collect();
     assert_eq!(steps[..2], ["use i-1, which runs", "attach eipalloc-1"]);
+}
+
+#[test]
+fn for_a_machine_without_a_role_this_pc_sets_the_record() {
+    let bare = Wanted { profile: None, sets_record: true, ..wanted() };
+    let steps = told(&bare, &Found { profile: None, ..found() });
+    assert_eq!(steps[0], "launch a t4g.nano from ami-1 in eu-central-1a, subnet-a");
+    assert_eq!(steps[1], "point alice.proxy.example.com at it");
+    let steps: Vec<_> = reuse("i-1", "a.b.c", None, true).iter().map(ToString::to_string).collect();
+    assert_eq!(steps[1], "point a.b.c at it");
 }

@@ -17,6 +17,7 @@ pub enum Key {
     UpstreamPort,
     ShutdownTimerHour,
     MaxLifeHour,
+    NoRole,
     CertStore,
     KmsKey,
     AcmeContact,
@@ -44,7 +45,7 @@ const HASH: &str = "64 hexadecimal digits, as sha256sum prints them";
 const HOURS: &str = "hours from 0.0003 to 8784, fractions allowed, or 0 for never";
 
 /// Every setting, in the order in which it is shown.
-static ROWS: [Row; 19] = [
+static ROWS: [Row; 20] = [
     row(Key::HostName, "HOST_NAME", "letters, digits and inner hyphens, at most 63", None),
     row(
         Key::HostedZoneDomain,
@@ -71,6 +72,7 @@ static ROWS: [Row; 19] = [
     ),
     row(Key::ShutdownTimerHour, "SHUTDOWN_TIMER_HOUR", HOURS, Some("1")),
     row(Key::MaxLifeHour, "MAX_LIFE_HOUR", HOURS, Some("0")),
+    row(Key::NoRole, "NO_ROLE", "1 or 0", Some("0")),
     row(Key::CertStore, "CERT_STORE", "ssm, file, or s3://BUCKET/PREFIX", Some("ssm")),
     row(Key::KmsKey, "KMS_KEY", "an id, an ARN, or alias/NAME", None),
     row(Key::AcmeContact, "ACME_CONTACT", "an e-mail address", None),

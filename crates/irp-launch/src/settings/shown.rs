@@ -23,12 +23,13 @@ impl Settings {
             row(Key::UpstreamPort, &self.upstream_port),
             row(Key::ShutdownTimerHour, &self.idle),
             row(Key::MaxLifeHour, &self.max_life),
+            (Key::NoRole, digit(self.no_role.value), self.no_role.source.of(Key::NoRole)),
             row(Key::CertStore, &self.cert_store),
         ]);
         shown.extend(self.kms_key.as_ref().map(|setting| row(Key::KmsKey, setting)));
         shown.extend(self.acme_contact.as_ref().map(|setting| row(Key::AcmeContact, setting)));
-        let staging = if self.acme_staging.value { "1" } else { "0" };
-        shown.push((Key::AcmeStaging, staging.into(), self.acme_staging.source.of(Key::AcmeStaging)));
+        let staging = digit(self.acme_staging.value);
+        shown.push((Key::AcmeStaging, staging, self.acme_staging.source.of(Key::AcmeStaging)));
         shown.extend(self.acme_directory.as_ref().map(|setting| row(Key::AcmeDirectory, setting)));
         if let Some(secret) = &self.slack_secret {
             // It says where the secret is, not what it is.
@@ -38,6 +39,11 @@ impl Settings {
         shown.extend([row(Key::Locale, &self.locale), row(Key::Timezone, &self.timezone)]);
         shown
     }
+}
+
+/// A switch as it is written.
+fn digit(on: bool) -> String {
+    u8::from(on).to_string()
 }
 
 fn row<T: ToString>(key: Key, setting: &Setting<T>) -> (Key, String, String) {

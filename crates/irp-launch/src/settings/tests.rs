@@ -36,6 +36,26 @@ fn little_is_needed_and_the_rest_has_defaults() {
 }
 
 #[test]
+fn without_a_role_nothing_is_asked_of_the_account() {
+    let bare = with(&[("NO_ROLE", "1")]).unwrap();
+    assert_eq!(bare.cert_store.value, CertStore::File);
+    assert_eq!(bare.cert_store.source, Source::Follows(Key::NoRole));
+    assert_eq!(bare.warnings(), [Warning::NoRole]);
+    assert!(with(&[("NO_ROLE", "1"), ("CERT_STORE", "file")]).is_ok());
+    let secret = ("SLACK_SIGNING_SECRET", "ssm:/irp/secret/alice/slack");
+    let errors = with(&[("NO_ROLE", "true"), ("CERT_STORE", "ssm"), secret]).unwrap_err();
+    assert!(
+        errors[0].starts_with("CERT_STORE (.env) is a place that a machine without a role"),
+        "{errors:?}"
+    );
+    assert!(errors[1].starts_with("SLACK_SIGNING_SECRET (.env) is a reference"), "{errors:?}");
+    let caddy = ("CADDY_DL_URL", "https://example.com/caddy_2.11_linux_arm64.tar.gz");
+    let errors = with(&[("NO_ROLE", "1"), caddy]).unwrap_err();
+    assert!(errors[0].starts_with("NO_ROLE (.env) and engine caddy do not go together"), "{errors:?}");
+    assert!(with(&[("NO_ROLE", "0"), caddy]).is_ok());
+}
+
+#[test]
 fn one_certificate_authority_is_named() {
     let directory = ("ACME_DIRECTORY", "https://ca.example.com/directory");
     assert!(with(&[directory, ("ACME_STAGING", "0")]).is_ok());

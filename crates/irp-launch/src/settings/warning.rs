@@ -25,6 +25,8 @@ pub enum Warning {
         /// The key of its URL.
         key: Key,
     },
+    /// What it means that the machine has no role.
+    NoRole,
     /// Caddy passes on what it gets.
     NoSignatures,
     /// There is nothing to compare the download with.
@@ -47,6 +49,9 @@ pub(super) fn of(settings: &Settings) -> Vec<Warning> {
         warnings.push(Warning::NeverEnds {
             month: price::month(kind.map_or(price::DEFAULT_TYPE, |kind| kind.as_str())),
         });
+    }
+    if settings.no_role.value {
+        warnings.push(Warning::NoRole);
     }
     if let Engine::Caddy(archive) = &settings.engine.value {
         warnings.push(Warning::NoSignatures);
@@ -82,6 +87,11 @@ impl fmt::Display for Warning {
                 f,
                 "the name of the file in {key} does not tell for which processor it is: make sure that it fits \
                  the machine"
+            ),
+            Self::NoRole => f.write_str(
+                "without a role (NO_ROLE) the PC that launches sets the record of the name, which stays behind when the \
+                 machine ends by itself; certificates are not kept between launches (five a week for one name); and \
+                 whoever gets the machine's address after it could prove the name by it",
             ),
             Self::NoSignatures => {
                 f.write_str("engine caddy verifies no signatures of webhooks: your program has to")

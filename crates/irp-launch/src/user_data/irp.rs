@@ -58,9 +58,11 @@ fn edge_toml(settings: &Settings, key: &ClientKey) -> String {
         "# Written by irp.\n\
          listen = [\"[::]:443\"]\n\
          state_dir = \"/var/lib/irp\"\n\n\
-         [acme]\n\
-         challenge = \"dns-01\"\n",
+         [acme]\n",
     );
+    // Without a role nobody on the machine may write the TXT record that dns-01 asks for.
+    let challenge = if settings.no_role.value { "tls-alpn-01" } else { "dns-01" };
+    text.push_str(&format!("challenge = {}\n", toml(challenge)));
     match &settings.acme_directory {
         Some(directory) => text.push_str(&format!("directory = {}\n", toml(directory.value.as_str()))),
         None => text.push_str(&format!("staging = {}\n", settings.acme_staging.value)),
@@ -82,12 +84,19 @@ fn edge_toml(settings: &Settings, key: &ClientKey) -> String {
     if settings.max_life.value.seconds() > 0 {
         text.push_str("ends_at = \"/run/irp/ends-at\"\n");
     }
+    text.push_str("\n[aws]\n");
+    match settings.no_role.value {
+        true => text.push_str("role = false\nrecord = false\n"),
+        false => text.push_str(&format!("zone = {}\n", toml(settings.zone.value.name().as_str()))),
+    }
     text.push_str(&format!(
-        "\n[aws]\nzone = {}\ncert_store = {}\nmachine_ends = \"/run/irp/machine-ends\"\n\
-         key_copy = \"/run/irp/keys\"\n",
-        toml(settings.zone.value.name().as_str()),
+        "cert_store = {}\nmachine_ends = \"/run/irp/machine-ends\"\n",
         toml(&settings.cert_store.value.to_string()),
     ));
+    if settings.no_role.value {
+        return text;
+    }
+    text.push_str("key_copy = \"/run/irp/keys\"\n");
     if let Some(kms_key) = &settings.kms_key {
         text.push_str(&format!("kms_key = {}\n", toml(kms_key.value.as_str())));
     }

@@ -37,9 +37,6 @@ pub(crate) struct Doctor {
         help_heading = "AWS"
     )]
     pub(crate) image: Image,
-    /// The machine has no role, as after `irp setup --no-role`
-    #[arg(long, help_heading = "AWS")]
-    pub(crate) no_role: bool,
     /// Ask this name server [default: the system's first]
     #[arg(long, value_name = "ADDRESS", value_parser = resolver)]
     pub(crate) resolver: Option<SocketAddr>,

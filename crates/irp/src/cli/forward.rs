@@ -108,6 +108,11 @@ pub(crate) struct Webhooks {
 }
 
 impl Webhooks {
+    /// A flag that asks for verification, if one was typed.
+    pub(crate) fn typed(&self) -> Option<&'static str> {
+        if self.verify.is_empty() { self.beside_verify() } else { Some("--verify") }
+    }
+
     /// A flag that means nothing where nothing is verified, if one was typed.
     pub(crate) fn beside_verify(&self) -> Option<&'static str> {
         let typed = [

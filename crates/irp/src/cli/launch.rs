@@ -66,6 +66,9 @@ pub(crate) struct Settings {
     /// Hours after which it ends whatever happens, 0 is never, MAX_LIFE_HOUR [default: 0]
     #[arg(long, value_name = "HOURS")]
     max_life_hour: Option<String>,
+    /// The machine has no role in the account, NO_ROLE: this PC sets its record, and certificates are not kept
+    #[arg(long)]
+    no_role: bool,
     /// Where certificates are kept: ssm, file or s3://BUCKET/PREFIX, CERT_STORE [default: ssm]
     #[arg(long, value_name = "STORE")]
     cert_store: Option<String>,
@@ -141,7 +144,8 @@ impl ZoneOf {
 impl Settings {
     /// Those that were typed.
     pub(crate) fn typed(&self) -> Vec<(Key, String)> {
-        let staging = self.acme_staging.then(|| "1".to_owned());
+        let on = |switch: bool| switch.then(|| "1".to_owned());
+        let (staging, no_role) = (on(self.acme_staging), on(self.no_role));
         let typed = [
             (Key::HostName, &self.host_name),
             (Key::HostedZoneDomain, &self.hosted_zone_domain),
@@ -154,6 +158,7 @@ impl Settings {
             (Key::UpstreamPort, &self.upstream_port),
             (Key::ShutdownTimerHour, &self.shutdown_timer_hour),
             (Key::MaxLifeHour, &self.max_life_hour),
+            (Key::NoRole, &no_role),
             (Key::CertStore, &self.cert_store),
             (Key::KmsKey, &self.kms_key),
             (Key::AcmeContact, &self.acme_contact),

@@ -51,9 +51,6 @@ pub(crate) struct Wishes {
     /// Make the public hosted zone if there is none
     #[arg(long)]
     pub(crate) create_zone: bool,
-    /// Make no role: the machine gets no rights in the account
-    #[arg(long)]
-    pub(crate) no_role: bool,
     /// The network of the security group [default: that of --subnet, else the default VPC]
     #[arg(long, value_name = "ID")]
     pub(crate) vpc: Option<String>,

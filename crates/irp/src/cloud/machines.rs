@@ -49,6 +49,8 @@ pub(crate) struct Machine {
     pub(crate) groups: Vec<String>,
     /// The hosted zone of its record, `Z…`.
     pub(crate) zone_id: Option<String>,
+    /// Whether the PC sets its record, since it has no role.
+    pub(crate) by_pc: bool,
     /// The account of its image that people log in to.
     pub(crate) user: Option<String>,
     /// Where forwards of ssh come out on it.
@@ -80,6 +82,7 @@ impl Machine {
             name: tag(tags::NAME)?.parse().ok()?,
             engine: if tag(tags::ENGINE).as_deref() == Some("caddy") { Engine::Caddy } else { Engine::Irp },
             zone_id: tag(tags::ZONE),
+            by_pc: tag(tags::RECORD).as_deref() == Some(tags::BY_PC),
             user: tag(tags::USER),
             upstream_port: tag(tags::UPSTREAM_PORT).and_then(|port| port.parse().ok()),
             idle: hours(tags::IDLE_HOURS),
@@ -101,6 +104,14 @@ impl Machine {
     /// Where it is dialled: never by its name, which a resolver may still know at another address.
     pub(crate) fn address(&self) -> Option<IpAddr> {
         self.ipv4.map(IpAddr::from).or(self.ipv6.map(IpAddr::from))
+    }
+
+    /// Notes that AWS has given it another address.
+    pub(crate) fn moved_to(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(address) => self.ipv4 = Some(address),
+            IpAddr::V6(address) => (self.ipv4, self.ipv6) = (None, Some(address)),
+        }
     }
 
     /// All of its public addresses.

@@ -67,7 +67,6 @@ impl<'a> Records<'a> {
     /// # Errors
     ///
     /// When there is no address, the name has an alias or a routing policy, or AWS refuses or is not reached.
-    #[allow(dead_code, reason = "for the launch of a machine without a role")]
     pub(crate) async fn point(&self, ipv4: Option<Ipv4Addr>, ipv6: Option<Ipv6Addr>) -> Result<(), Failure> {
         if ipv4.is_none() && ipv6.is_none() {
             return Err(Failure::new(

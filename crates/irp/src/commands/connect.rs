@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
-use irp_client::{ClientConfig, Roots, STREAM_WINDOW, Timeouts};
+use irp_client::{ClientConfig, Roots, RunError, STREAM_WINDOW, Timeouts};
 use irp_wire::name::Hostname;
 
 use super::{
+    enrolment::{Enrolment, Next},
     program::{self, Program},
-    tunnel::{self, Leave},
+    tunnel::{self, Ended, Leave, Screen},
 };
 use crate::{
     cli::{
@@ -26,7 +27,7 @@ use crate::{
     environment::Environment,
     error::Failure,
     identity,
-    signals::Signals,
+    signals::{QUIT_CODE, Signals},
     ui::Ui,
 };
 
@@ -35,13 +36,33 @@ pub(super) async fn run(flags: Connect, environment: &Environment, ui: &Ui) -> R
     let mut signals = Signals::listen()?;
     let program = Program::wanted(flags.forward.program.clone(), Some(&flags.upstream)).await?;
     let upstream = flags.upstream.to_string();
-    let client = tokio::select! {
-        client = prepare(flags, environment, ui) => client?,
+    let (client, machine) = tokio::select! {
+        prepared = prepare(flags, environment, ui) => prepared?,
         () = signals.next() => return Ok(ExitCode::SUCCESS),
     };
     let url = url(&client);
     program::beside(program, &url, &mut signals, ui, async |signals, ui| {
-        tunnel::hold(client, &upstream, None, Leave::at_once(), signals, ui).await
+        let key = client.public_key();
+        let mut enrolment =
+            machine.as_ref().map(|(account, machine)| Enrolment::of(account, &machine.id, &key));
+        loop {
+            let hint = client.note().map(str::to_owned);
+            let screen = Screen { hint, ..Screen::new(&upstream, None) };
+            let nothing = std::future::pending();
+            match (
+                tunnel::keep(client.clone(), screen, Leave::at_once(), signals, ui, nothing).await,
+                &mut enrolment,
+            ) {
+                (Ended::GaveUp(RunError::Refused(refusal)), Some(enrolment))
+                    if Enrolment::is_wanted(&refusal) =>
+                {
+                    if enrolment.answer(refusal, signals, ui).await? == Next::Leave {
+                        return Ok(QUIT_CODE.into());
+                    }
+                }
+                (ended, _) => return tunnel::concluded(ended, &key),
+            }
+        }
     })
     .await
 }
@@ -57,7 +78,12 @@ fn url(client: &Client) -> String {
     }
 }
 
-async fn prepare(flags: Connect, environment: &Environment, ui: &Ui) -> Result<Client, Failure> {
+/// The client, and its machine where that is in the AWS account.
+async fn prepare(
+    flags: Connect,
+    environment: &Environment,
+    ui: &Ui,
+) -> Result<(Client, Option<(Account, Machine)>), Failure> {
     let place = place(&flags, environment, ui);
     let host = match place {
         Place::Named => flags.edge.host.clone(),
@@ -86,10 +112,11 @@ async fn prepare(flags: Connect, environment: &Environment, ui: &Ui) -> Result<C
         identity::public(flags.key.as_deref(), environment, ui).await?;
     }
     let config = config(flags, host, environment, ui).await?;
-    match found {
-        Some((account, machine)) => ways::client(&account, &machine, &wish, config, environment),
-        None => Ok(config.into()),
-    }
+    let client = match &found {
+        Some((account, machine)) => ways::client(account, machine, &wish, config, environment)?,
+        None => config.into(),
+    };
+    Ok((client, found))
 }
 
 /// Where an edge is looked for.

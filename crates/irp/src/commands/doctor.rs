@@ -50,7 +50,7 @@ pub(super) async fn run(flags: &Doctor, environment: &Environment, ui: &Ui) -> R
                     settings,
                     image: &flags.image,
                     subnet: flags.subnet.as_deref(),
-                    has_role: !flags.no_role,
+                    has_role: !settings.no_role.value,
                     resolver: flags.resolver,
                 };
                 examine(&subject, |check| tell(check, Kind::Cloud)).await;

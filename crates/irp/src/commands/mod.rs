@@ -8,6 +8,7 @@ mod disconnect;
 mod doctor;
 mod down;
 mod edge;
+mod enrolment;
 mod forget;
 mod gc;
 mod generate;

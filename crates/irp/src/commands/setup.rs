@@ -116,12 +116,6 @@ async fn make(
     if !is_new_zone {
         forgetting(account, zone, ui).await?;
     }
-    if blueprint.role.is_none() {
-        ui.warning(
-            "without a role the PC that launches sets the name, certificates are not kept between launches (five a \
-             week for one name), and whoever gets the machine's address after it could prove the name by it",
-        );
-    }
     let is_done = plan.is_empty() || !dry_run;
     ui.event("setup", &json!({ "name": blueprint.name, "zone_id": zone.id, "complete": is_done }));
     if is_done {

@@ -232,6 +232,7 @@ mod tests {
             spot: false,
             groups: Vec::new(),
             zone_id: None,
+            by_pc: false,
             user: None,
             upstream_port: None,
             idle: "0.5".parse().ok(),

@@ -2,7 +2,7 @@
 
 mod view;
 
-use std::{process::ExitCode, time::Duration};
+use std::{convert::Infallible, process::ExitCode, time::Duration};
 
 use irp_client::{DialError, EventSink, RunError};
 use irp_wire::{
@@ -63,6 +63,8 @@ pub(super) struct Screen {
     pub(super) price: Option<String>,
     /// When the machine was ordered, where that was just now.
     pub(super) launched: Option<std::time::Instant>,
+    /// Whether what the edge presents is of interest: not where it was made a moment ago, for this.
+    pub(super) tells_certificate: bool,
     /// What to do to leave.
     pub(super) leaving: String,
     /// Told whether the tunnel stands, and the URLs of one that does.
@@ -77,6 +79,7 @@ impl Screen {
             hint: hint.map(str::to_owned),
             price: None,
             launched: None,
+            tells_certificate: false,
             leaving: "Ctrl-C".to_owned(),
             standing: watch::Sender::new(None),
         }
@@ -98,26 +101,7 @@ pub(super) enum Ended<W> {
     Watched(W),
 }
 
-/// Runs a client and shows what it does; `hint` is something to type, shown below the URL. The first signal makes it leave, the second ends this at once.
-///
-/// # Errors
-///
-/// When coming back is pointless.
-pub(super) async fn hold(
-    client: impl Into<Client>,
-    upstream: &str,
-    hint: Option<&str>,
-    leave: Leave,
-    signals: &mut Signals,
-    ui: &Ui,
-) -> Result<ExitCode, Failure> {
-    let client = client.into();
-    let hint = hint.or(client.note()).map(str::to_owned);
-    let screen = Screen { hint, ..Screen::new(upstream, None) };
-    hold_on(client, screen, leave, signals, ui).await
-}
-
-/// The same with more on the screen.
+/// Runs a client and shows what it does. The first signal makes it leave, the second ends this at once.
 ///
 /// # Errors
 ///
@@ -130,21 +114,26 @@ pub(super) async fn hold_on(
     ui: &Ui,
 ) -> Result<ExitCode, Failure> {
     let client = client.into();
-    let public_key = match &client {
-        Client::Native(config) => config.signer.public_key().to_string(),
-        Client::Ssh(_) => String::new(),
-    };
-    let nothing = std::future::pending::<std::convert::Infallible>();
-    match keep(client, screen, leave, signals, ui, nothing).await {
+    let public_key = client.public_key();
+    concluded(keep(client, screen, leave, signals, ui, std::future::pending()).await, &public_key)
+}
+
+/// What the end of a client that nobody watched means for the process.
+///
+/// # Errors
+///
+/// When coming back was pointless.
+pub(super) fn concluded(ended: Ended<Infallible>, public_key: &str) -> Result<ExitCode, Failure> {
+    match ended {
         Ended::Left => Ok(ExitCode::SUCCESS),
         Ended::Quit => Ok(QUIT_CODE.into()),
-        Ended::GaveUp(error) => Err(explain(&error, &public_key)),
+        Ended::GaveUp(error) => Err(explain(&error, public_key)),
         Ended::Broken => Err(broken()),
         Ended::Watched(never) => match never {},
     }
 }
 
-/// The same, until `watched` happens if that is first: the client then leaves.
+/// Runs a client until `watched` happens, if that is first: the client then leaves.
 pub(super) async fn keep<W>(
     client: impl Into<Client>,
     screen: Screen,

@@ -4,6 +4,8 @@ mod cloud;
 mod detach;
 mod local;
 mod machine;
+mod name;
+mod sight;
 
 use std::process::ExitCode;
 

@@ -103,7 +103,8 @@ pub(crate) async fn open(edge: &EdgeFile, settings: &file::Aws, notices: &Notice
     };
     let store = store.map(|store| mirrored(store, &edge.state_dir)).transpose()?;
     let kept = zone.clone().filter(|_| settings.record);
-    let (inbox_keys, vault) = match names.first().filter(|_| edge.inbox.settings().is_some()) {
+    let (inbox_keys, vault) = match names.first().filter(|_| settings.role && edge.inbox.settings().is_some())
+    {
         Some(name) => (Some(inbox_keys(&aws, settings, name)?), vault(&aws, &imds, settings, name).await),
         None => (None, None),
     };

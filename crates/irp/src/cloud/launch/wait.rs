@@ -77,7 +77,7 @@ pub(crate) async fn runs(account: &Account, id: &str) -> Result<Seen, Failure> {
                 if since.elapsed() > ADDRESS_WITHIN {
                     return Err(Failure::new(Kind::Cloud, format!("{id} runs, and has no public address"))
                         .hint("its subnet gives none: name a public one with --subnet, or attach an address with --eip")
-                        .hint(format!("it costs until it is ended: aws ec2 terminate-instances --instance-ids {id}")));
+                        .hint("it costs until it is ended: irp down"));
                 }
             }
             Seen::Alive(_) if began.elapsed() > RUNS_WITHIN => {

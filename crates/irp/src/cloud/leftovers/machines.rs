@@ -100,6 +100,7 @@ mod tests {
             spot: false,
             groups: Vec::new(),
             zone_id: None,
+            by_pc: false,
             user: None,
             upstream_port: None,
             idle: None,

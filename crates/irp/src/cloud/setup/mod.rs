@@ -58,7 +58,11 @@ pub(crate) fn sought(
     Ok(Sought {
         name: settings.name.clone(),
         zone_id: zone.id.clone(),
-        role: if wishes.no_role { None } else { Some(Edge::of(settings).role_name().map_err(too_long)?) },
+        role: if settings.no_role.value {
+            None
+        } else {
+            Some(Edge::of(settings).role_name().map_err(too_long)?)
+        },
         template: wishes.launch_template.clone(),
         bucket: tags::bucket(&account.id, account.aws.region()),
         vpc_id: None,
@@ -84,7 +88,7 @@ pub(crate) async fn blueprint(
 ) -> Result<Blueprint, Failure> {
     let (edge, place) = (Edge::of(settings), place(account, zone));
     let own: Tags = wishes.tags.iter().cloned().collect();
-    let role = if wishes.no_role {
+    let role = if settings.no_role.value {
         None
     } else {
         let role = Role::of(&edge, &place, wishes.permissions_boundary.clone());

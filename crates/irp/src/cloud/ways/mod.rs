@@ -59,6 +59,14 @@ pub(crate) enum Client {
 }
 
 impl Client {
+    /// The key with which an edge is to know it; nothing where ssh brings its own.
+    pub(crate) fn public_key(&self) -> String {
+        match self {
+            Self::Native(config) => config.signer.public_key().to_string(),
+            Self::Ssh(_) => String::new(),
+        }
+    }
+
     /// What a person should know of it, where that is not as with irp's own tunnel.
     pub(crate) fn note(&self) -> Option<&'static str> {
         match self {
@@ -264,6 +272,15 @@ fn proxy(
         words.extend(["--profile".into(), profile.into()]);
     }
     Ok(words)
+}
+
+/// Sees to it that sessions of Session Manager can be carried on this PC, where there is no other way.
+///
+/// # Errors
+///
+/// When AWS's program for them is missing, or too old.
+pub(crate) async fn can_carry_sessions() -> Result<(), Failure> {
+    plugin::check().await.map_err(|error| explain(&error))
 }
 
 /// The person's words for why a way leads nowhere.

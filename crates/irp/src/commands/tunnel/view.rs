@@ -1,8 +1,8 @@
 //! The events of a client, as lines for the person and as objects for programs.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use irp_client::{Event, Finished};
+use irp_client::{EdgeCertificate, Event, Finished};
 use irp_wire::policy::Webhook;
 use serde_json::json;
 
@@ -22,7 +22,11 @@ pub(super) struct View {
     last_failure: String,
     last_detour: String,
     leaving: bool,
+    certificate: Option<EdgeCertificate>,
 }
+
+/// A day in seconds.
+const DAY_S: u64 = 86_400;
 
 impl View {
     /// Nothing yet.
@@ -35,6 +39,7 @@ impl View {
             last_failure: String::new(),
             last_detour: String::new(),
             leaving: false,
+            certificate: None,
         }
     }
 
@@ -74,7 +79,8 @@ impl View {
                     self.ui.line(&format!("{host} is new here; its identity is {fingerprint}"));
                 }
             }
-            Event::Connected { urls, via, rtt, idle_after, edge_agent, .. } => {
+            Event::Connected { urls, via, rtt, idle_after, edge_agent, certificate, .. } => {
+                self.certificate(certificate.as_ref());
                 self.connected(&urls, &via, rtt, idle_after, &edge_agent);
             }
             Event::Lost { why, retry_in } => {
@@ -125,6 +131,30 @@ impl View {
         if self.connecting.is_none() && !self.leaving {
             self.connecting = Some(self.ui.step("tunnel", &format!("connecting to {address}")));
         }
+    }
+
+    /// What the edge presents to everybody. Told again only when it has changed.
+    fn certificate(&mut self, presented: Option<&EdgeCertificate>) {
+        let Some(presented) = presented.filter(|it| self.certificate.as_ref() != Some(*it)) else { return };
+        let left = presented.not_after.duration_since(clock::now()).unwrap_or_default();
+        let days = left.as_secs() / DAY_S;
+        self.ui.event(
+            "certificate",
+            &json!({
+                "issuer": presented.issuer,
+                "not_after": presented.not_after.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+                "days_left": days,
+            }),
+        );
+        if self.screen.tells_certificate {
+            let left = match days {
+                0 => clock::words(left),
+                1 => "1 day".to_owned(),
+                days => format!("{days} days"),
+            };
+            self.ui.step("certificate", "").done(&format!("{}, {left} left", presented.issuer));
+        }
+        self.certificate = Some(presented.clone());
     }
 
     fn connected(

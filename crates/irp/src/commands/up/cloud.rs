@@ -1,34 +1,33 @@
 //! `irp up` in the AWS account: a machine, its edge, and the client that stays connected to it.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::{process::ExitCode, time::Duration};
 
-use irp_aws::Kind as Refusal;
 use irp_client::{ClientConfig, Roots, RunError, STREAM_WINDOW, Timeouts};
-use irp_launch::{ending::Ending, price, tags, user_data::ClientKey};
-use irp_wire::{hello::RefusalCode, name::Hostname, tasks::Tasks};
+use irp_launch::{ending::Ending, price, settings as launch, user_data::ClientKey};
+use irp_wire::{name::Hostname, tasks::Tasks};
 use serde_json::json;
-use tokio::{sync::watch, time::sleep};
 
 use super::{
     super::{
+        enrolment::{Enrolment, Next},
         program::{self, Program},
         tunnel::{self, Ended, Leave, Screen},
     },
     machine::{Outcome, PORT, Running, Scene},
+    name,
+    sight::{self, Sight, Watched},
 };
 use crate::{
-    cli::Up,
+    cli::{
+        Up,
+        ways::{Ssh, Via},
+    },
     clock,
     cloud::{
-        account::{self, Account, explain},
-        launch::{
-            Wishes,
-            wait::{self, Seen},
-        },
+        account,
+        launch::Wishes,
+        machines::Engine,
+        ways::{self, Wish as Way},
         zone,
     },
     config::{
@@ -46,29 +45,6 @@ use crate::{
 
 /// How often a lost machine is replaced.
 const RELAUNCHES_MAX: u32 = 3;
-
-/// How long the record of the name may take to lead to the machine: it boots, downloads its edge, and Route 53 takes up to
-/// a minute.
-const RECORD_WITHIN: Duration = Duration::from_secs(240);
-
-/// How often Route 53 is asked; it takes five calls a second from a whole account.
-const RECORD_EVERY: Duration = Duration::from_secs(2);
-
-/// How long the edge of a machine may take to answer before it is told that something may be wrong.
-const SILENT_AFTER: Duration = Duration::from_secs(300);
-
-/// How often the machine is looked at while the tunnel does not stand.
-const WATCH_EVERY: Duration = Duration::from_secs(5);
-
-/// How long a pushed key is good, and how often it is tried meanwhile.
-const PUSHED_FOR: Duration = Duration::from_secs(60);
-const PUSHED_EVERY: Duration = Duration::from_secs(2);
-
-/// The account of the machine for which keys are pushed that its edge is to know.
-const PUSHED_USER: &str = "irp";
-
-/// How long a machine that says goodbye may take until AWS tells why.
-const ENDS_WITHIN: Duration = Duration::from_secs(120);
 
 /// The process ends with its client; tasks that are left have that long.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -106,10 +82,21 @@ async fn stay(
     let slack = gathered.slack_secret();
     let mut webhooks = flags.webhooks;
     let names_slack = webhooks.verify.iter().any(|typed| typed.split('=').next() == Some(SLACK));
-    if flags.machine.memory_only && slack.is_some() && !names_slack {
+    // A machine without a role could not look the secret up.
+    let memory_only = flags.machine.memory_only || settings.no_role.value;
+    let is_caddy = matches!(settings.engine.value, launch::Engine::Caddy(_));
+    if memory_only && slack.is_some() && !names_slack && !is_caddy {
         webhooks.verify.push(SLACK.to_owned());
     }
-    let policies = policies::with_slack(&webhooks, slack.as_ref(), environment)?;
+    if is_caddy && let Some(flag) = webhooks.typed() {
+        let what = format!("{flag} cannot be had with engine caddy: nobody verifies there");
+        return Err(Failure::new(Kind::User, what).hint("leave it out, or CADDY_DL_URL"));
+    }
+    let policies = match is_caddy {
+        // That nobody verifies was told above.
+        true => None,
+        false => policies::with_slack(&webhooks, slack.as_ref(), environment)?,
+    };
     if !flags.connection.agent {
         // Made now if there is none.
         identity::public(flags.connection.key.as_deref(), environment, ui).await?;
@@ -174,19 +161,20 @@ async fn stay(
             address: flags.machine.eip,
         },
         edge_binary: flags.machine.edge_binary,
-        memory_only: flags.machine.memory_only,
+        memory_only,
         key: ClientKey { key, comment: environment.user.clone().unwrap_or_default() },
         known_edges,
         settings,
         ui,
     };
     let mut relaunches_left = if flags.machine.no_relaunch { 0 } else { RELAUNCHES_MAX };
-    let mut stay = Stay { scene: &scene, config, screen, signals, ui };
+    let profile = flags.access.profile;
+    let mut stay = Stay { scene: &scene, config, screen, profile, environment, signals, ui };
     let result = loop {
         match stay.once(flags.machine.dry_run).await? {
             End::Leave(code) => break Ok(code),
             End::Gone { id, ending } => {
-                let lost = lost(&id, &ending);
+                let lost = sight::lost(&id, &ending);
                 if !ending.is_a_loss() || relaunches_left == 0 {
                     break Err(lost);
                 }
@@ -232,6 +220,9 @@ struct Stay<'a> {
     scene: &'a Scene<'a>,
     config: ClientConfig,
     screen: Screen,
+    /// The AWS profile that was typed.
+    profile: Option<String>,
+    environment: &'a Environment,
     signals: &'a mut Signals,
     ui: &'a Ui,
 }
@@ -244,15 +235,6 @@ enum End {
     Gone { id: String, ending: Ending },
 }
 
-/// What is seen of a machine while its tunnel does not stand.
-enum Sight {
-    Gone(Ending),
-    /// It has another address now.
-    Moved(IpAddr),
-    /// Its edge has never answered.
-    Silent,
-}
-
 impl Stay<'_> {
     async fn once(&mut self, dry_run: bool) -> Result<End, Failure> {
         let preparing = self.scene.machine(dry_run);
@@ -262,44 +244,55 @@ impl Stay<'_> {
             Some(Outcome::Gone { id, ending }) => return Ok(End::Gone { id, ending }),
             Some(Outcome::Runs(running)) => *running,
         };
-        let waiting = record(self.scene, &running);
+        let end = self.with(&mut running).await;
+        if running.machine.by_pc && matches!(end, Ok(End::Gone { .. })) {
+            name::withdraw(self.scene, &running).await;
+        }
+        end
+    }
+
+    /// One machine that runs, from its record to its end.
+    async fn with(&mut self, running: &mut Running) -> Result<End, Failure> {
+        let waiting = name::leads_to(self.scene, running);
         match unless_interrupted(self.signals, self.ui, waiting).await? {
             None => return Ok(End::Leave(QUIT_CODE.into())),
-            Some(Some(ending)) => return Ok(End::Gone { id: running.machine.id, ending }),
+            Some(Some(ending)) => return Ok(End::Gone { id: running.machine.id.clone(), ending }),
             Some(None) => {}
         }
-        if !running.has_our_edge() {
-            return Err(by_ssh(&running, self.config.host.as_str(), &self.config.upstream.to_string()));
-        }
-        let mut pushed: Option<Instant> = None;
+        let id = running.machine.id.clone();
+        let key = self.config.signer.public_key().to_string();
+        let mut enrolment = Enrolment::of(self.scene.account, &id, &key);
         loop {
-            let ended = self.connected(&mut running).await;
-            let id = running.machine.id.clone();
-            match ended {
+            match self.connected(running).await? {
                 Ended::Left => {
-                    self.tell_end(&running);
+                    self.tell_end(running);
                     return Ok(End::Leave(ExitCode::SUCCESS));
                 }
                 Ended::Quit => return Ok(End::Leave(QUIT_CODE.into())),
                 Ended::Broken => return Err(tunnel::broken()),
                 Ended::Watched(Sight::Gone(ending)) => return Ok(End::Gone { id, ending }),
-                Ended::Watched(Sight::Moved(address)) => running.address = address,
-                Ended::Watched(Sight::Silent) => return Err(silent(self.scene.account, &id).await),
+                Ended::Watched(Sight::Moved(address)) => {
+                    running.machine.moved_to(address);
+                    if running.machine.by_pc {
+                        let pointing = name::leads_to(self.scene, running);
+                        if unless_interrupted(self.signals, self.ui, pointing).await?.is_none() {
+                            return Ok(End::Leave(QUIT_CODE.into()));
+                        }
+                    }
+                }
+                Ended::Watched(Sight::Closed) => running.is_booting = false,
+                Ended::Watched(Sight::Silent) => return Err(sight::silent(self.scene.account, &id).await),
                 Ended::GaveUp(RunError::MachineEnds(text)) => {
-                    let ending = ending(self.scene.account, &id);
+                    let ending = sight::ending(self.scene.account, &id);
                     return match unless_interrupted(self.signals, self.ui, ending).await? {
                         Some(Some(ending)) => Ok(End::Gone { id, ending }),
                         Some(None) => Err(self.explain(&RunError::MachineEnds(text))),
                         None => Ok(End::Leave(QUIT_CODE.into())),
                     };
                 }
-                Ended::GaveUp(RunError::Refused(refusal)) if refusal.code == RefusalCode::UnknownKey => {
-                    let enrolling = self.enrol(&id, &mut pushed);
-                    let refused = RunError::Refused(refusal);
-                    if !enrolling.await? {
-                        return Err(self.explain(&refused).hint(format!(
-                            "its key was pushed to {id}, and its edge does not take it: is its role allowed to read it?"
-                        )));
+                Ended::GaveUp(RunError::Refused(refusal)) if Enrolment::is_wanted(&refusal) => {
+                    if enrolment.answer(refusal, self.signals, self.ui).await? == Next::Leave {
+                        return Ok(End::Leave(QUIT_CODE.into()));
                     }
                 }
                 Ended::GaveUp(error) => return Err(self.explain(&error)),
@@ -307,61 +300,48 @@ impl Stay<'_> {
         }
     }
 
-    /// Connects, and stays as long as machine and person do.
-    async fn connected(&mut self, running: &mut Running) -> Ended<Sight> {
-        let mut config = self.config.clone();
-        let dialled = SocketAddr::new(running.address, PORT);
-        config.connect_to = config.connect_to.or(Some(dialled));
+    /// Connects by the way that leads to the machine, and stays as long as machine and person do.
+    async fn connected(&mut self, running: &mut Running) -> Result<Ended<Sight>, Failure> {
         let machine = &running.machine;
+        // The port of a machine that boots is closed for a while, and of one that is named nothing else is wanted.
+        let waits_for_port = running.is_booting || self.config.connect_to.is_some();
+        let via = match machine.engine {
+            Engine::Irp if waits_for_port => Via::Tls,
+            Engine::Irp | Engine::Caddy => Via::Auto,
+        };
+        let wish = Way { via, ssh: Ssh::default(), profile: self.profile.clone() };
+        let client = ways::client(self.scene.account, machine, &wish, self.config.clone(), self.environment)?;
         let standing = self.screen.standing.clone();
         standing.send_replace(None);
-        let sight = sight(self.scene.account, &machine.id, running.address, standing.subscribe());
+        let watched = Watched {
+            account: self.scene.account,
+            id: &machine.id,
+            address: machine.address(),
+            is_booting: running.is_booting && machine.engine == Engine::Irp,
+        };
+        let sight = watched.sight(standing.subscribe());
         let per_hour = price::hour(&machine.instance_type);
         let about = if machine.spot { "at most" } else { "about" };
         let screen = Screen {
             price: per_hour.map(|dollars| format!("{about} ${dollars:.3}/h")),
+            hint: client.note().map(str::to_owned),
             launched: running.launched.take(),
+            tells_certificate: true,
             standing,
             leaving: self.screen.leaving.clone(),
             ..Screen::new(&self.screen.upstream, None)
         };
-        tunnel::keep(config, screen, Leave::at_once(), self.signals, self.ui, sight).await
+        Ok(tunnel::keep(client, screen, Leave::at_once(), self.signals, self.ui, sight).await)
     }
 
     fn explain(&self, error: &RunError) -> Failure {
         tunnel::explain(error, &self.config.signer.public_key().to_string())
     }
 
-    /// Pushes this PC's key to the machine: whoever IAM lets do that may connect. `false` when its time is over.
-    async fn enrol(&mut self, id: &str, pushed: &mut Option<Instant>) -> Result<bool, Failure> {
-        if let Some(at) = pushed {
-            if at.elapsed() > PUSHED_FOR {
-                return Ok(false);
-            }
-            sleep(PUSHED_EVERY).await;
-            return Ok(true);
-        }
-        let step = self.ui.step("key", &format!("the edge does not know it yet: pushing it to {id}"));
-        let key = self.config.signer.public_key().to_string();
-        let sent = self.scene.account.aws.instance_connect().send_key(id, PUSHED_USER, &key).await;
-        if let Err(error) = sent {
-            step.failed();
-            let failure = explain(&error);
-            let hint = format!("or let whoever launched {id} add it: [[key]] public = \"{key}\"");
-            return Err(if error.kind() == Refusal::Denied { failure.hint(hint) } else { failure });
-        }
-        *pushed = Some(Instant::now());
-        step.done("pushed to the machine");
-        self.ui.event("enrolled", &json!({ "machine": id, "key": key }));
-        Ok(true)
-    }
-
     /// What becomes of the machine now.
     fn tell_end(&self, running: &Running) {
         let id = &running.machine.id;
-        let hours = running.machine.tags.get(tags::IDLE_HOURS);
-        let idle = hours.and_then(|hours| hours.parse::<irp_launch::values::Hours>().ok());
-        match idle.map(|hours| hours.duration()) {
+        match running.machine.idle.map(|hours| hours.duration()) {
             Some(Some(span)) => self.ui.line(&format!(
                 "{id} ends itself in {} unless somebody connects; irp up connects again, irp down ends it now",
                 clock::words(span)
@@ -369,137 +349,8 @@ impl Stay<'_> {
             Some(None) => self.ui.line(&format!("{id} runs on, and nothing ends it but irp down; irp up connects again")),
             None => {}
         }
-    }
-}
-
-/// Waits until the record of the name leads to the machine. Not to see it in time is no failure: the tunnel needs no name.
-/// Gives the end of a machine that ends meanwhile.
-async fn record(scene: &Scene<'_>, running: &Running) -> Result<Option<Ending>, Failure> {
-    let (name, address) = (scene.settings.name.as_str(), running.address);
-    let step = scene.ui.step("dns", &format!("waiting until {name} leads to {address}"));
-    let began = Instant::now();
-    let mut looked = Instant::now();
-    while began.elapsed() < RECORD_WITHIN {
-        match wait::is_in_record(scene.account, &scene.zone.id, name, address).await {
-            Ok(true) => {
-                step.done(&format!("{name} → {address}"));
-                return Ok(None);
-            }
-            Ok(false) => {}
-            Err(error)
-                if matches!(error.kind(), Refusal::Network | Refusal::Throttled | Refusal::Service) => {}
-            Err(error) => {
-                step.failed();
-                scene.ui.warning(&format!("whether {name} leads to the machine cannot be seen: {error}"));
-                return Ok(None);
-            }
-        }
-        if looked.elapsed() > WATCH_EVERY {
-            looked = Instant::now();
-            if let Ok(Seen::Gone(ending)) = wait::look(scene.account, &running.machine.id).await {
-                step.failed();
-                return Ok(Some(ending));
-            }
-        }
-        sleep(RECORD_EVERY).await;
-    }
-    step.failed();
-    scene.ui.warning(&format!(
-        "{name} does not lead to {address} after {}: visitors do not find it yet; irp doctor looks for the reason",
-        clock::words(RECORD_WITHIN)
-    ));
-    Ok(None)
-}
-
-/// Looks at the machine while the tunnel does not stand, until there is something to tell.
-async fn sight(
-    account: &Account,
-    id: &str,
-    address: IpAddr,
-    mut standing: watch::Receiver<Option<Vec<String>>>,
-) -> Sight {
-    let began = Instant::now();
-    let mut stood = false;
-    loop {
-        stood |= standing.borrow_and_update().is_some();
-        if standing.borrow().is_some() {
-            // Whoever held the tunnel is gone with the sender.
-            if standing.changed().await.is_err() {
-                return std::future::pending().await;
-            }
-            continue;
-        }
-        tokio::select! {
-            _ = standing.changed() => continue,
-            () = sleep(WATCH_EVERY) => {}
-        }
-        match wait::look(account, id).await {
-            Ok(Seen::Gone(ending)) => return Sight::Gone(ending),
-            Ok(Seen::Alive(machine)) => match wait::address(&machine) {
-                Some(now) if now != address => return Sight::Moved(now),
-                _ if !stood && began.elapsed() > SILENT_AFTER => return Sight::Silent,
-                _ => {}
-            },
-            // This PC may be offline itself: the client tells that.
-            Err(error) => tracing::debug!(%error, "the machine cannot be looked at"),
+        if running.machine.by_pc {
+            self.ui.line("without a role it leaves its record behind then: irp down ends both, irp gc finds what is left");
         }
     }
-}
-
-/// Why a machine that has said goodbye ends; `None` when AWS does not tell in time.
-async fn ending(account: &Account, id: &str) -> Result<Option<Ending>, Failure> {
-    let began = Instant::now();
-    while began.elapsed() < ENDS_WITHIN {
-        if let Ok(Seen::Gone(ending)) = wait::look(account, id).await {
-            return Ok(Some(ending));
-        }
-        sleep(RECORD_EVERY).await;
-    }
-    Ok(None)
-}
-
-/// Why there is no machine any more, for the person.
-fn lost(id: &str, ending: &Ending) -> Failure {
-    let again = "irp up   launches another";
-    match ending {
-        Ending::Asked => Failure::new(Kind::Network, format!("somebody has ended {id}")).hint(again),
-        Ending::PoweredOff => Failure::new(
-            Kind::Network,
-            format!("{id} has powered off: nobody was connected for long, or its life was over"),
-        )
-        .hint(again),
-        Ending::Lost(why) => Failure::new(Kind::Cloud, format!("AWS has taken {id} away: {why}")).hint(again),
-        Ending::Unusable(why) => Failure::new(Kind::Cloud, format!("{id} could not start: {why}"))
-            .hint("irp doctor   looks for the reason; the key of an encrypted disk may be one (--kms-key)"),
-        Ending::Forgotten => {
-            Failure::new(Kind::Network, format!("{id} is gone, and AWS does not tell why")).hint(again)
-        }
-    }
-}
-
-/// An edge that never answered, with what its machine wrote to its console.
-async fn silent(account: &Account, id: &str) -> Failure {
-    let failure = Failure::new(
-        Kind::Network,
-        format!("the edge of {id} has not answered in {}", clock::words(SILENT_AFTER)),
-    );
-    let console = account.aws.ec2().console_output(id).await.map(|output| output.text).unwrap_or_default();
-    let lines: Vec<_> = console.lines().filter(|line| line.contains("irp")).collect();
-    let last = lines.len().saturating_sub(CONSOLE_LINES);
-    lines[last..]
-        .iter()
-        .fold(failure, |failure, line| failure.cause(line.trim()))
-        .hint("irp doctor   tries its port, and looks at its role")
-        .hint(format!("aws ec2 get-console-output --latest --instance-id {id}   shows what it did"))
-        .hint("irp up   again waits on; the machine ends itself when nobody connects")
-}
-
-/// So many lines of a console are shown.
-const CONSOLE_LINES: usize = 5;
-
-/// The engine on the machine knows no tunnel of irp's own.
-fn by_ssh(running: &Running, name: &str, upstream: &str) -> Failure {
-    let id = &running.machine.id;
-    Failure::new(Kind::Config, format!("{id} runs, with engine caddy: ssh is the way to it"))
-        .hint(format!("irp connect {name} {upstream}"))
 }

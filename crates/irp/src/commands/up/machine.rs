@@ -1,8 +1,7 @@
 //! The machine of the name: the one that runs, or one that is launched.
 
-use std::{net::IpAddr, path::PathBuf, time::Instant};
+use std::{path::PathBuf, time::Instant};
 
-use irp_aws::ec2::Instance;
 use irp_client::known_edges;
 use irp_launch::{
     ending::Ending,
@@ -24,7 +23,8 @@ use crate::{
             program::{self, AtHand},
             wait::{self, Seen},
         },
-        machines,
+        machines::{self, Machine},
+        ways,
         zone::Zone,
     },
     commands::secret,
@@ -68,18 +68,11 @@ pub(super) enum Outcome {
 /// A machine that runs.
 #[derive(Debug)]
 pub(super) struct Running {
-    pub(super) machine: Instance,
-    /// Where it is reached.
-    pub(super) address: IpAddr,
+    pub(super) machine: Machine,
     /// When it was ordered, where that was just now.
     pub(super) launched: Option<Instant>,
-}
-
-impl Running {
-    /// Whether the machine has irp's own edge.
-    pub(super) fn has_our_edge(&self) -> bool {
-        self.machine.tags.get(tags::ENGINE).is_none_or(|engine| engine == "irp")
-    }
+    /// Whether its port may still be on its way.
+    pub(super) is_booting: bool,
 }
 
 impl Scene<'_> {
@@ -99,8 +92,9 @@ impl Scene<'_> {
             all.iter().map(|it| Existing { id: it.id.clone(), alive: it.state.is_alive() }).collect();
         if let Some(found) = plan::to_use(&existing) {
             if dry_run {
-                let steps =
-                    plan::reuse(&found.id, self.settings.name.as_str(), self.wishes.address.as_deref());
+                let by_pc = all.iter().any(|machine| machine.id == found.id && machine.by_pc);
+                let (name, address) = (self.settings.name.as_str(), self.wishes.address.as_deref());
+                let steps = plan::reuse(&found.id, name, address, by_pc);
                 return Ok(self.tell(&steps));
             }
             return self.running(&found.id, None).await;
@@ -119,8 +113,10 @@ impl Scene<'_> {
             image: self.wishes.image.clone(),
             spot: self.wishes.spot,
             // A template names its profile itself.
-            profile: template.is_none().then(|| tags::profile(&self.settings.host.value)),
+            profile: (template.is_none() && !self.settings.no_role.value)
+                .then(|| tags::profile(&self.settings.host.value)),
             template,
+            sets_record: self.settings.no_role.value,
             address: self.wishes.address.clone(),
             upload: program.as_ref().map(|program| program.upload.clone()),
         };
@@ -133,6 +129,10 @@ impl Scene<'_> {
             plan::launch(&wanted, &found).map_err(|error| look::explain_plan(&error, self.account, host))?;
         if dry_run {
             return Ok(self.tell(&steps));
+        }
+        if matches!(self.settings.engine.value, Engine::Caddy(_)) {
+            // There is no other way to Caddy's machine from here, and it would cost until that is found out.
+            ways::can_carry_sessions().await?;
         }
         let mut order = Order {
             account: self.account,
@@ -163,7 +163,11 @@ impl Scene<'_> {
                     self.ends_for_good(&machine.id).await?;
                     return self.running(&machine.id, Some(launched)).await;
                 }
-                Step::Use { .. } | Step::Attach { .. } | Step::Await { .. } | Step::Connect => {}
+                Step::Use { .. }
+                | Step::Attach { .. }
+                | Step::Point { .. }
+                | Step::Await { .. }
+                | Step::Connect => {}
             }
         }
         Err(Failure::new(Kind::Internal, "the plan launches nothing"))
@@ -221,9 +225,7 @@ impl Scene<'_> {
         );
         Err(match ec2.terminate(&[id]).await {
             Ok(_) => failure.cause("so it was ended at once"),
-            Err(error) => failure
-                .because(&error)
-                .hint(format!("end it yourself: aws ec2 terminate-instances --instance-ids {id}")),
+            Err(error) => failure.because(&error).hint(format!("irp down {}   ends it", self.settings.name)),
         }
         .hint("does a policy of the account or the launch template set the shutdown behaviour?"))
     }
@@ -239,15 +241,18 @@ impl Scene<'_> {
                 return Ok(Outcome::Gone { id: id.to_owned(), ending });
             }
         };
-        let place = machine.availability_zone.as_deref().unwrap_or_default();
+        let Some(mut machine) = Machine::of(*machine) else {
+            return Err(Failure::new(Kind::Cloud, format!("{id} has lost the tags by which irp knows it"))
+                .hint("irp up   again launches another; end this one in the console of AWS"));
+        };
+        let place = machine.place.as_deref().unwrap_or_default();
         let spot = if machine.spot { "  spot" } else { "" };
         let state = if launched.is_some() { "" } else { "  runs already" };
         step.done(&format!("{id}  {}  {place}{spot}{state}", machine.instance_type));
-        let mut address = wait::address(&machine)
-            .ok_or_else(|| Failure::new(Kind::Cloud, format!("{id} has no public address")))?;
         if let Some(allocation) = &self.wishes.address {
             let step = self.ui.step("address", &format!("attaching {allocation}"));
-            address = wait::attach(self.account, allocation, id).await?.into();
+            let address = wait::attach(self.account, allocation, id).await?;
+            machine.moved_to(address.into());
             step.done(&format!("{address}  {allocation}"));
         }
         if launched.is_some() && self.settings.cert_store.value == CertStore::File {
@@ -260,11 +265,12 @@ impl Scene<'_> {
         self.ui.event(
             "machine",
             &json!({
-                "id": id, "type": machine.instance_type, "zone": machine.availability_zone, "spot": machine.spot,
-                "address": address, "launched": launched.is_some(),
+                "id": id, "type": machine.instance_type, "zone": machine.place, "spot": machine.spot,
+                "address": machine.address(), "launched": launched.is_some(),
             }),
         );
-        Ok(Outcome::Runs(Box::new(Running { machine: *machine, address, launched })))
+        let is_booting = launched.is_some();
+        Ok(Outcome::Runs(Box::new(Running { machine, launched, is_booting })))
     }
 
     /// Shows what would be done.

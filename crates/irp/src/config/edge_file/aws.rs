@@ -18,6 +18,9 @@ pub(crate) struct Aws {
     pub(crate) zone: Option<Hostname>,
     /// The zone by id, which saves a call.
     pub(crate) zone_id: Option<String>,
+    /// Whether the machine has a role. Without one its metadata are read, and nothing is asked of the account.
+    #[serde(default = "yes")]
+    pub(crate) role: bool,
     /// Whether the edge keeps the A and AAAA records of its names.
     #[serde(default = "yes")]
     pub(crate) record: bool,
@@ -115,6 +118,13 @@ impl Aws {
     /// Whether the table fits to the names that the edge serves.
     pub(super) fn check<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<(), Misfit> {
         self.secrets.check()?;
+        let asks_account = self.record || self.has_zone() || self.cert_store != CertStore::File;
+        if !self.role && (asks_account || !self.secrets.0.is_empty()) {
+            return Err(Misfit::new(
+                "[aws] asks for what a machine without a role cannot have",
+                "role = false goes with record = false and cert_store = \"file\", without zone and secrets",
+            ));
+        }
         let Some(zone) = &self.zone else {
             return if self.zone_id.is_some() || !self.record {
                 Ok(())

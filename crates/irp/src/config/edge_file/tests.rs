@@ -96,6 +96,12 @@ fn what_does_not_fit_together_is_told() {
     file(&format!("certificate.mode = 'local'\n[sshd]\nnames = ['a.one.test', 'a.two.test']\n{KEY}"))
         .check()
         .unwrap();
+    let bare = "certificate.mode = 'local'\n[aws]\nrole = false\ncert_store = 'file'\n";
+    file(&format!("{bare}record = false\n{KEY}")).check().unwrap();
+    for more in ["", "record = false\nzone = 'b'\n", "record = false\nsecrets = { slack = 'ssm:/a' }\n"] {
+        let asks = file(&format!("{bare}{more}{KEY}")).check().unwrap_err();
+        assert_eq!(asks.what, "[aws] asks for what a machine without a role cannot have", "{more}");
+    }
     let nobody = file("certificate.mode = 'local'").check().unwrap_err();
     assert_eq!(nobody.what, "nobody may connect: there is neither a [[key]] nor [sshd]");
 }

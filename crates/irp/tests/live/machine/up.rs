@@ -4,11 +4,18 @@
 use std::{fs, process::Output};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use irp_testkit::{detour::Detour, origin::Origin, patience::eventually_blocking};
+use irp_testkit::{
+    acme::{Pebble, PebbleOptions},
+    detour::Detour,
+    dns::Responder,
+    origin::Origin,
+    patience::eventually_blocking,
+};
 use serde_json::Value;
 
 use super::stage::{NAME, Stage};
 use crate::{
+    acme::issuing_root,
     edge::{Edge, key_table},
     program::{Running, curl, free_port, irp},
 };
@@ -113,6 +120,10 @@ async fn one_command_leads_from_the_account_to_a_request_and_the_next_uses_the_s
     assert_eq!(fs::read(&file).unwrap(), fs::read(scene.stage.file("irp-arm64")).unwrap());
 
     let edge = scene.boot(&machine);
+    let certificate = up.event("certificate");
+    assert!(certificate["issuer"].as_str().unwrap().starts_with("Pebble"), "{certificate}");
+    // Pebble's are good for five years.
+    assert!(certificate["days_left"].as_u64().unwrap() > 1800, "{certificate}");
     let url = up.event("url")["url"].as_str().unwrap().to_owned();
     assert_eq!(url, format!("https://{NAME}:{}", scene.stage.port));
     assert_eq!(scene.stage.record("A").await.unwrap(), [machine["address"].as_str().unwrap()]);
@@ -203,6 +214,23 @@ async fn a_key_that_the_edge_does_not_know_is_pushed_by_whoever_may() {
     scene.visit(&edge);
     up.interrupt();
     assert_eq!(up.end().code(), Some(0));
+
+    // Another PC connects to the machine that runs.
+    let made = scene.run(&["--json", "keygen", "--output", "other", "--comment", ""]);
+    let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+    let (upstream, at) = (scene.origin.port().to_string(), format!("127.0.0.1:{}", scene.stage.port));
+    let way = ["--via", "tls", "--connect-to", &at, "--cacert", &scene.stage.root];
+    let key = ["--key", "other", "--no-agent"];
+    let arguments = [&["--json", "connect", "alice", &upstream], &way[..], &key].concat();
+    let mut client = Running::start(scene.command(&arguments), scene.stage.file("connect.log"));
+    let told = client.event("enrolled");
+    assert_eq!((&told["machine"], &told["key"]), (&machine["id"], &made["public"]));
+    assert_eq!(detour.asked("SendSSHPublicKey").len(), 2);
+    scene.stage.push_key(made["public"].as_str().unwrap(), until);
+    client.event("connected");
+    scene.visit(&edge);
+    client.interrupt();
+    assert_eq!(client.end().code(), Some(0));
     edge.stop();
 }
 
@@ -235,4 +263,70 @@ async fn detached_it_prints_the_url_alone_and_stays_until_it_is_disconnected() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("no client is in the background for alice"));
     assert_ne!(edge.status(&scene.stage.root, NAME), Some(200));
     edge.stop();
+}
+
+/// The machine has no credentials at all: this PC sets its record, and takes it away.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_role_the_name_is_set_from_here_and_goes_with_the_machine() {
+    let mut scene = Scene::set().await;
+    let port = scene.stage.port;
+    scene.stage.imds.remove("iam");
+    // moto's machine is not where the edge is: the authority is told of the edge's address.
+    let dns = Responder::start().await.unwrap();
+    dns.add_address(NAME, std::net::Ipv4Addr::LOCALHOST.into());
+    let options =
+        PebbleOptions { dns: Some(dns.address()), tls_port: Some(port), ..PebbleOptions::default() };
+    let folder = scene.stage.file("authority");
+    fs::create_dir(&folder).unwrap();
+    let pebble = Pebble::start(&folder, &options).unwrap();
+    scene.stage.root = issuing_root(&pebble, &folder);
+
+    let mut up = scene.up(&["--no-role"]);
+    let warning = up.event("warning")["message"].as_str().unwrap().to_owned();
+    assert!(warning.contains("without a role") && warning.contains("five a week"), "{warning}");
+    let machine = up.event("machine");
+    let record = up.event("record");
+    assert_eq!((&record["state"], &record["value"]), (&"set".into(), &machine["address"]));
+    assert_eq!(scene.stage.record("A").await.unwrap(), [machine["address"].as_str().unwrap()]);
+    let id = machine["id"].as_str().unwrap().to_owned();
+    let shown = scene.stage.moto.cli(&["ec2", "describe-instances", "--instance-ids", &id]).unwrap();
+    let shown = &shown["Reservations"][0]["Instances"][0];
+    assert_eq!(shown["IamInstanceProfile"], Value::Null);
+
+    // The edge runs with the machine's own configuration, but for where things are.
+    let mut config: toml::Table = scene.file_of(&id, "/etc/irp/edge.toml").parse().unwrap();
+    let text = |text: String| toml::Value::String(text);
+    let path = |name: &str| text(scene.stage.file(name).display().to_string());
+    fs::write(scene.stage.file("host.pub"), "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHost root@ip\n").unwrap();
+    let mut set = |table: &str, key: &str, value: toml::Value| {
+        config[table].as_table_mut().unwrap().insert(key.to_owned(), value);
+    };
+    set("acme", "directory", text(pebble.directory_url.clone()));
+    set("acme", "roots", path("authority/pebble-root.pem"));
+    set("aws", "metadata", text(scene.stage.imds.url()));
+    set("aws", "machine_ends", path("machine-ends"));
+    set("idle", "renew", path("renewed"));
+    set("idle", "on_end", toml::Table::from_iter([("file".to_owned(), path("power-off"))]).into());
+    set("sshd", "upstream_port", i64::from(free_port()).into());
+    set("sshd", "sockets", path("."));
+    set("sshd", "host_keys", vec![path("host.pub")].into());
+    config["acme"].as_table_mut().unwrap().remove("staging");
+    config.remove("listen");
+    config.remove("state_dir");
+    let edge = Edge::start_at(scene.stage.home.path(), port, &config.to_string(), |_| {});
+    let issuer = up.event("certificate")["issuer"].as_str().unwrap().to_owned();
+    assert!(issuer.starts_with("Pebble"), "{issuer}");
+    up.event("url");
+    scene.visit(&edge);
+    assert_eq!(pebble.orders(), 1, "{}", pebble.log());
+    let log = scene.stage.log();
+    assert!(!log.contains("\"ERROR\"") && !log.contains("ERROR "), "{log}");
+
+    // Somebody ends it: the record goes with it, though nobody on the machine could do that.
+    scene.stage.moto.cli(&["ec2", "terminate-instances", "--instance-ids", &id]).unwrap();
+    drop(edge);
+    let gone = up.event("record");
+    assert_eq!((&gone["state"], &gone["value"]), (&"removed".into(), &machine["address"]));
+    assert_eq!(scene.stage.record("A").await, None);
+    assert_eq!(up.end().code(), Some(5));
 }

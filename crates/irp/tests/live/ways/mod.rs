@@ -6,3 +6,4 @@ mod shell;
 mod ssh;
 mod stage;
 mod tunnel;
+mod up;

@@ -38,6 +38,8 @@ pub(crate) struct Machine {
     pub(crate) address: Option<String>,
     pub(crate) launched: String,
     pub(crate) upstream_port: u16,
+    /// Where a session comes out, whatever port was asked for.
+    pub(crate) port: Option<u16>,
     /// What its console shows.
     pub(crate) console: String,
     /// Where keys that are pushed are written to: `authorized_keys` of its sshd.
@@ -67,6 +69,7 @@ impl World {
             address: None,
             launched: OLD.into(),
             upstream_port: 3000,
+            port: None,
             console: String::new(),
             authorized: None,
             no_session: Vec::new(),
@@ -166,7 +169,7 @@ fn answer(machine: &mut Machine, asked: &Asked) -> Reply {
              <UserId>AIDA1</UserId><Account>123456789012</Account></GetCallerIdentityResult>\
              </GetCallerIdentityResponse>",
         ),
-        "DescribeInstances" => instances(machine, asked.body.contains(NAME)),
+        "DescribeInstances" => instances(machine, asked.body.contains(NAME) || asked.body.contains(ID)),
         "GetConsoleOutput" => {
             let output = BASE64_STANDARD.encode(&machine.console);
             Reply::xml(format!(
@@ -176,7 +179,8 @@ fn answer(machine: &mut Machine, asked: &Asked) -> Reply {
         }
         "StartSession" if !machine.no_session.is_empty() => machine.no_session.remove(0),
         "StartSession" => {
-            let port = input()["Parameters"]["portNumber"][0].as_str().unwrap().to_owned();
+            let asked = input()["Parameters"]["portNumber"][0].as_str().unwrap().to_owned();
+            let port = machine.port.map_or(asked, |port| port.to_string());
             json(json!({
                 "SessionId": "alice-0123456789abcdef0", "TokenValue": TOKEN,
                 "StreamUrl": format!("ws://127.0.0.1:{port}/v1/data-channel/alice-0123456789abcdef0"),
@@ -193,7 +197,19 @@ fn answer(machine: &mut Machine, asked: &Asked) -> Reply {
                 json(json!({ "RequestId": "r-1", "Success": true }))
             }
         },
-        other => Reply::new(500, format!("nobody expected {other}")),
+        "" if asked.path.starts_with("/2013-04-01/hostedzonesbyname") => Reply::xml(
+            "<ListHostedZonesByNameResponse><HostedZones><HostedZone><Id>/hostedzone/Z1</Id><Name>irp.localhost.</Name>\
+             <CallerReference>c</CallerReference><Config><PrivateZone>false</PrivateZone></Config></HostedZone>\
+             </HostedZones><IsTruncated>false</IsTruncated><MaxItems>100</MaxItems></ListHostedZonesByNameResponse>",
+        ),
+        "" if asked.path.starts_with("/2013-04-01/hostedzone/Z1/rrset") => Reply::xml(format!(
+            "<ListResourceRecordSetsResponse><ResourceRecordSets><ResourceRecordSet><Name>{NAME}.</Name><Type>A</Type>\
+             <TTL>60</TTL><ResourceRecords><ResourceRecord><Value>{}</Value></ResourceRecord></ResourceRecords>\
+             </ResourceRecordSet></ResourceRecordSets><IsTruncated>false</IsTruncated><MaxItems>1</MaxItems>\
+             </ListResourceRecordSetsResponse>",
+            machine.address.as_deref().unwrap_or_default(),
+        )),
+        other => Reply::new(500, format!("nobody expected {other} {}", asked.path)),
     }
 }
 
