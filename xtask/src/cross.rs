@@ -13,16 +13,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{cargo, peers, said, stage, succeed, workspace};
+use crate::{
+    cargo,
+    linux::{MB_MAX, inspect},
+    peers, said, stage, succeed, workspace,
+};
 
 const TARGET: &str = "aarch64-unknown-linux-gnu";
 
-/// Compiles and links C for it; brings its C library as well.
+/// Compiles and links C for it.
 const LINKER: &str = "aarch64-linux-gnu-gcc";
-const LINKER_PACKAGE: &str = "gcc-aarch64-linux-gnu";
 
-/// Where the C library for it is, for qemu.
+/// Where the C library for it is: for qemu, and a header of it that shows whether the compiler finds all of them.
 const LIBRARIES: &str = "/usr/aarch64-linux-gnu";
+const HEADER: &str = "/usr/aarch64-linux-gnu/include/stdlib.h";
+
+/// The C compiler only recommends the headers, so they are named.
+const C_PACKAGES: &[&str] = &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"];
 
 /// The compiler, its libraries, its standard library for both sides, and qemu.
 const PACKAGES: &[&str] = &[
@@ -57,8 +64,8 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     stage("a compiler for arm64");
     let folder = workspace().join("target/cross");
     let root = compiler(&folder)?;
-    if Command::new(LINKER).arg("--version").output().is_err() {
-        peers::install(&[LINKER_PACKAGE])?;
+    if Command::new(LINKER).arg("--version").output().is_err() || !Path::new(HEADER).exists() {
+        peers::install(C_PACKAGES)?;
     }
     let rustc = wrapper(&folder, &root)?;
     print!("{}", said(Command::new(&rustc).arg("--version"))?);
@@ -76,6 +83,8 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     let built = if options.profile == "dev" { "debug" } else { &options.profile };
     let program = folder.join("build").join(TARGET).join(built).join("irp");
     self_test(&root.join("usr/bin/qemu-aarch64-static"), &program)?;
+    // Only what is published has to be small.
+    inspect(&program, if options.profile == "dist" { MB_MAX } else { u64::MAX })?;
     println!("{}", program.display());
     Ok(())
 }

@@ -15,7 +15,7 @@ use crate::{said, stage, succeed, workspace};
 const GLIBC_NEWEST: (u32, u32) = (2, 34);
 
 /// The largest program, in MB: it is downloaded at each boot of a machine.
-const MB_MAX: u64 = 20;
+pub(crate) const MB_MAX: u64 = 20;
 
 /// A file of the packages: where it is in the project, where it goes, and its mode.
 struct File(&'static str, &'static str, u32);
@@ -104,7 +104,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
 }
 
 /// Refuses a program that would not start on the oldest host, or is too large.
-fn inspect(program: &Path, mb_max: u64) -> Result<(), String> {
+pub(crate) fn inspect(program: &Path, mb_max: u64) -> Result<(), String> {
     let needs = said(Command::new("readelf").args(["--version-info", "--wide"]).arg(program))?;
     let newest = newest_glibc(&needs);
     if let Some(newest) = newest.filter(|newest| *newest > GLIBC_NEWEST) {

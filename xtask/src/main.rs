@@ -40,7 +40,8 @@ Tasks:
         program: it must need no glibc newer than 2.34, and have at most N MB (default 20). Man pages and
         completions are written by PROGRAM, or by another one that runs here.
   cross [--profile PROFILE]
-        Build irp for 64-bit ARM (default of PROFILE: dist) on Debian 12 for x86-64, and run it by qemu.
+        Build irp for 64-bit ARM (default of PROFILE: dist) on Debian 12 for x86-64, run it by qemu,
+        and look at it as linux does.
   dependencies
         Compare licences, names and sources of all dependencies with deny.toml, by cargo-deny, which is built
         below target/ where it is missing.
