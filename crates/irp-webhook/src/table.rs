@@ -82,7 +82,8 @@ pub static TABLE: &[(&str, Row<'static>, Manners)] = &[
             signature: "x-gitlab-token",
             encoding: "text",
             algorithm: "token",
-            id: "header:x-gitlab-event-uuid",
+            // Not X-Gitlab-Event-UUID, which an event shares with those that its handling causes.
+            id: "header:idempotency-key",
             ..Row::PLAIN
         },
         Manners {
@@ -295,12 +296,7 @@ pub static TABLE: &[(&str, Row<'static>, Manners)] = &[
     ),
     (
         "pagerduty",
-        Row {
-            signature: "x-pagerduty-signature",
-            format: "list:,:v1=",
-            id: "header:x-webhook-id",
-            ..Row::PLAIN
-        },
+        Row { signature: "x-pagerduty-signature", format: "list:,:v1=", id: "body:event.id", ..Row::PLAIN },
         Manners {
             title: "PagerDuty",
             variable: "PAGERDUTY_WEBHOOK_SECRET",

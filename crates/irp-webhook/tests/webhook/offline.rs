@@ -130,8 +130,17 @@ fn names_come_from_headers_and_bodies_and_cannot_write_to_a_terminal() {
     let stripe = case("stripe", &[], r#"{"id":"evt_1","type":"invoice.paid\u001b[31m"}"#);
     assert_eq!(name(&stripe).as_deref(), Some("invoice.paid[31m"));
     assert_eq!(kind(&stripe).delivery.as_deref(), Some("evt_1"));
-    let pagerduty = case("pagerduty", &[], r#"{"event":{"event_type":"incident.triggered"}}"#);
-    assert_eq!(name(&pagerduty).as_deref(), Some("incident.triggered"));
+    // What names the subscription is no number of a delivery: its events would be taken for one.
+    let subscription = [("x-webhook-id", "W1"), ("x-webhook-subscription", "S1")];
+    let body = r#"{"event":{"id":"01F","event_type":"incident.triggered"}}"#;
+    let expected =
+        Kind { name: Some("incident.triggered".into()), retry: None, delivery: Some("01F".into()) };
+    assert_eq!(kind(&case("pagerduty", &subscription, body)), expected);
+    // Nor is what an event shares with those that it causes.
+    let chain = [("x-gitlab-event", "Push Hook"), ("x-gitlab-event-uuid", "13792a34")];
+    assert_eq!(kind(&case("gitlab", &chain, "{}")).delivery, None);
+    let again = [("idempotency-key", "f5e57000"), ("x-gitlab-event-uuid", "13792a34")];
+    assert_eq!(kind(&case("gitlab", &again, "{}")).delivery.as_deref(), Some("f5e57000"));
     let long = json!({ "type": "x".repeat(500) }).to_string();
     assert_eq!(name(&case("stripe", &[], &long)).unwrap().len(), 80);
     assert_eq!(kind(&case("slack", &[("x-slack-retry-num", "0")], "{}")), Kind::default());
