@@ -12,7 +12,7 @@ use aws_lc_rs::{
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use irp_webhook::{Failure, Provider, Request, Secret, Settings, Signed, Verified, Verifier};
+use irp_webhook::{Failure, Provider, Request, Row, Secret, Settings, Signed, TABLE, Verified, Verifier};
 
 /// When most vectors were signed.
 pub(crate) const SIGNED_AT: u64 = 1_700_000_000;
@@ -20,6 +20,58 @@ pub(crate) const SIGNED_AT: u64 = 1_700_000_000;
 pub(crate) const SECRET: &str = "irp-test-secret";
 /// Their body.
 pub(crate) const BODY: &[u8] = br#"{"hello":"world"}"#;
+
+/// Rows as users write them: one for each format, algorithm, form of a key and place of a time that the table leaves to
+/// them.
+const CUSTOM: [(&str, Row<'static>); 6] = [
+    (
+        "acme-pairs",
+        Row {
+            signature: "x-acme-signature",
+            format: "kv:;:sig",
+            encoding: "base64",
+            template: "{method} {url} {ts} {body}",
+            timestamp: "key:at:ms",
+            ..Row::PLAIN
+        },
+    ),
+    (
+        "acme-date",
+        Row {
+            signature: "x-acme-signature",
+            format: "prefix:hmac ",
+            algorithm: "hmac-sha1",
+            key: "hex",
+            template: "{id}|{ts}|{body}",
+            timestamp: "header:x-acme-date:rfc3339",
+            tolerance: 30,
+            id: "header:x-acme-delivery",
+            ..Row::PLAIN
+        },
+    ),
+    ("acme-list", Row { signature: "x-acme-signature", format: "list:;:s1:", ..Row::PLAIN }),
+    ("acme-token", Row { signature: "x-acme-token", algorithm: "token", encoding: "text", ..Row::PLAIN }),
+    (
+        "acme-hash",
+        Row { signature: "x-acme-hash", algorithm: "sha256", template: "{secret}{body}", ..Row::PLAIN },
+    ),
+    (
+        "acme-body",
+        Row {
+            signature: "body:proof.mac",
+            template: "{ts}/{id}",
+            timestamp: "body:proof.at:s",
+            id: "body:proof.number",
+            ..Row::PLAIN
+        },
+    ),
+];
+
+/// Every row of the table but that of SNS, which has tests of its own, and those of users.
+pub(crate) fn rows() -> Vec<(&'static str, Row<'static>)> {
+    let table = TABLE.iter().filter(|(name, ..)| *name != "sns").map(|(name, row, _)| (*name, *row));
+    table.chain(CUSTOM).collect()
+}
 
 /// A request and what is known to whoever verifies it.
 #[derive(Clone, Debug)]
@@ -63,7 +115,11 @@ impl Case {
     }
 
     pub(crate) fn provider(&self) -> Provider {
-        Provider::named(&self.provider).unwrap()
+        let custom = CUSTOM.iter().find(|(name, _)| *name == self.provider);
+        match custom {
+            Some((name, row)) => Provider::custom(name, row).unwrap(),
+            None => Provider::named(&self.provider).unwrap(),
+        }
     }
 
     pub(crate) fn verifier(&self) -> Verifier {
@@ -153,6 +209,7 @@ pub(crate) fn secret_of(provider: &str) -> String {
         "discord" => hex(ED25519.public_key().as_ref()),
         "standard-webhooks-ed25519" => format!("whpk_{}", BASE64_STANDARD.encode(ED25519.public_key())),
         "sendgrid" => spki(&P256),
+        "acme-date" => "00ff10".into(),
         _ => SECRET.into(),
     }
 }
@@ -168,6 +225,7 @@ pub(crate) fn other_secret_of(provider: &str) -> String {
         "discord" => hex(ed25519().public_key().as_ref()),
         "standard-webhooks-ed25519" => format!("whpk_{}", BASE64_STANDARD.encode(ed25519().public_key())),
         "sendgrid" => spki(&EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap()),
+        "acme-date" => "00ff11".into(),
         _ => "another-secret".into(),
     }
 }
