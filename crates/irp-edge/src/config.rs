@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     certs::{AcmeConfig, HttpTokens, LocalCa, Names, Store},
     enrolment::Enrolment,
-    http::{HostKeys, Outbound, access::Access, limits::Limits, webhook::Policies},
+    http::{HostKeys, access::Access, limits::Limits, webhook::Policies},
     idle::IdleAfter,
     inbox,
     keys::Keys,
@@ -84,8 +84,6 @@ pub struct Machine {
     /// Cancelled when the machine ends soon: without a vault nothing is kept any more, so that providers try again
     /// where somebody will be.
     pub ends_soon: CancellationToken,
-    /// How providers are called, where that is not over the Internet as it is.
-    pub outbound: Option<Outbound>,
     /// How providers of webhooks are called; straight, if there is nothing else.
     pub outside: Option<Outside>,
     /// What does not work at the moment, for whoever asks; the edge adds its own.

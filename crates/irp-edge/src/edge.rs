@@ -24,7 +24,7 @@ use crate::{
     },
     config::{CertificateSource, EdgeConfig, Machine},
     connection::{HANDSHAKES_MAX, Reception},
-    http::{Outbound, Service, route::Route, webhook::Learned},
+    http::{Service, route::Route, webhook::Learned},
     idle::{self, Activity, BootClock, Clock as _, Countdown, IdleTimer, Outcome},
     inbox::{self, Delivery, Inbox, Seal, Vault, deliver::Deliverer},
     keys::{KeyList, Keys},
@@ -280,12 +280,6 @@ impl Edge {
         {
             registry.know(&name);
         }
-        let outbound = match (machine.outbound, &inbox) {
-            (None, Some(_)) => Outbound::new()
-                .inspect_err(|error| tracing::warn!(%error, "people cannot be told that a program is away"))
-                .ok(),
-            (outbound, _) => outbound,
-        };
         let service = Service::new(
             Arc::clone(&registry) as _,
             config.limits,
@@ -295,7 +289,7 @@ impl Edge {
             Some(Reports::new(Arc::clone(&registry)) as _),
         )
         .with_host_keys(machine.host_keys)
-        .with_inbox(inbox.as_ref().map(|(inbox, _)| inbox.clone()), outbound)
+        .with_inbox(inbox.as_ref().map(|(inbox, _)| inbox.clone()))
         .with_learned(learned.clone())
         .with_outside(machine.outside.or_else(outside));
         let door = Arc::new(Door {

@@ -21,7 +21,6 @@ use super::{
     body::{RequestBody, TunnelBody},
     budget::{self, Lease},
     exchange::Running,
-    outbound::Outbound,
     pipeline::{Account, Answer, Hold, finish, forward},
     respond::Refusal,
     route::Route,
@@ -176,20 +175,10 @@ pub(super) async fn pass(
         Offline::AnswerAndPost { answer, url, body } => {
             running.stayed_at_edge();
             note.keep();
-            if let Some(outbound) = shared.outbound.clone() {
-                shared.tasks.spawn(async move { tell_elsewhere(&outbound, &url, body).await });
-            }
+            let messenger = shared.messenger.clone();
+            shared.tasks.spawn(async move { messenger.tell(&url, body).await });
             Ok(Answer::Own(answer, candidate.text("told that the program is away")))
         }
-    }
-}
-
-/// Tells a person who waits. The address is a secret of theirs, so it is not in the log.
-async fn tell_elsewhere(outbound: &Outbound, url: &str, body: Vec<u8>) {
-    match outbound.post(url, body).await {
-        Ok(status) if status.is_success() => {}
-        Ok(status) => tracing::warn!(%status, "a person could not be told that the program is away"),
-        Err(error) => tracing::warn!(%error, "a person could not be told that the program is away"),
     }
 }
 

@@ -33,7 +33,7 @@ use super::{
     forwarding::Forwarding,
     host_keys::HostKeys,
     limits::Limits,
-    outbound::Outbound,
+    messenger::Messenger,
     pipeline,
     route::Routes,
     webhook::{Learned, Notary},
@@ -64,8 +64,8 @@ pub(super) struct Shared {
     pub(super) host_keys: HostKeys,
     /// Where events are kept, if they are.
     pub(super) inbox: Option<Inbox>,
-    /// How providers are called.
-    pub(super) outbound: Option<Outbound>,
+    /// How people who wait are told that the program is away.
+    pub(super) messenger: Messenger,
     pub(super) counts: Arc<Counts>,
     pub(super) notary: Notary,
     pub(super) learned: Learned,
@@ -121,7 +121,7 @@ impl Service {
             sink,
             host_keys: HostKeys::default(),
             inbox: None,
-            outbound: None,
+            messenger: Messenger::default(),
             counts: Arc::default(),
             notary: Notary::new(None),
             learned: Learned::default(),
@@ -141,12 +141,11 @@ impl Service {
         self
     }
 
-    /// The same with an inbox for events, and a way to call providers; before the first connection only.
+    /// The same with an inbox for events; before the first connection only.
     #[must_use]
-    pub fn with_inbox(mut self, inbox: Option<Inbox>, outbound: Option<Outbound>) -> Self {
+    pub fn with_inbox(mut self, inbox: Option<Inbox>) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.0) {
             shared.inbox = inbox;
-            shared.outbound = outbound;
         }
         self
     }
@@ -164,6 +163,7 @@ impl Service {
     #[must_use]
     pub fn with_outside(mut self, outside: Option<Outside>) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.0) {
+            shared.messenger = Messenger::new(outside.clone());
             shared.notary = Notary::new(outside);
         }
         self

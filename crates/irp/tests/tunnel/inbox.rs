@@ -5,9 +5,11 @@ use std::time::{Duration, SystemTime};
 use irp_client::Event;
 use irp_edge::{
     Ended,
-    http::{Limits, Outbound},
+    config::Machine,
+    http::Limits,
     idle::IdleAfter,
     inbox::{Bounds, Delivery, Settings},
+    outside::Outside,
 };
 use irp_testkit::{
     authority::Authority,
@@ -342,8 +344,9 @@ async fn without_a_fresh_signature_it_arrives_as_it_came() {
 async fn who_waits_hears_that_the_program_is_away() {
     let authority = Authority::new();
     let slack = Bot::with_tls(authority.server(&["hooks.slack.com"], &["http/1.1"]));
-    let outbound = Outbound::through(authority.root(), slack.address()).unwrap();
-    let stage = left_alone(Options { outbound: Some(outbound), ..quick() }).await;
+    let outside = Outside::to(slack.address(), authority.root()).unwrap();
+    let machine = Machine { outside: Some(outside), ..Machine::default() };
+    let stage = left_alone(Options { machine, ..quick() }).await;
     let form = async |body: String| {
         let mut headers = signed("slack", SECRET, "https://x/", body.as_bytes(), Duration::ZERO);
         headers.extend(["-H".into(), "content-type: application/x-www-form-urlencoded".into()]);

@@ -9,7 +9,7 @@ use irp_edge::{
     Edge, Ended,
     certs::{Certificates, LocalCa, Names},
     config::{CertificateSource, DRAIN, EdgeConfig, Host, Machine, SshWay},
-    http::{Limits, Outbound, access::Access, webhook::Policies},
+    http::{Limits, access::Access, webhook::Policies},
     idle::IdleAfter,
     inbox,
     keys::{Grant, Keys},
@@ -61,7 +61,6 @@ pub(crate) struct Options {
     pub(crate) folder: Option<TempDir>,
     pub(crate) key: Option<Arc<SecretKey>>,
     pub(crate) inbox: Option<inbox::Settings>,
-    pub(crate) outbound: Option<Outbound>,
 }
 
 impl Default for Options {
@@ -80,7 +79,6 @@ impl Default for Options {
             folder: None,
             key: None,
             inbox: Some(inbox::Settings::default()),
-            outbound: None,
         }
     }
 }
@@ -123,8 +121,7 @@ impl Stage {
             drain: options.drain,
         };
         let runtime = OwnRuntime::new();
-        let machine = Machine { outbound: options.outbound, ..options.machine };
-        let binding = runtime.spawn(Edge::bind_on(config, Certificates::new(), machine));
+        let binding = runtime.spawn(Edge::bind_on(config, Certificates::new(), options.machine));
         let edge = binding.await.unwrap().unwrap();
         let address = edge.addresses()[0];
         let shutdown = CancellationToken::new();
