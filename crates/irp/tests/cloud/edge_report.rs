@@ -23,6 +23,9 @@ use crate::{
 /// Names below localhost are what the local authority certifies.
 const NAME: &str = "alice.localhost";
 
+/// Slack's, which the edge verifies with.
+const SIGNING_SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
+
 /// How long anything may take here.
 const WITHIN: Duration = Duration::from_secs(90);
 
@@ -65,7 +68,13 @@ fn start(stage: &Stage, url: &str, arguments: &[&str], event: &str) -> (Running,
 }
 
 impl World {
+    /// Its edge cannot reach AWS.
     async fn new() -> Self {
+        Self::with("zone_id = \"Z1\"\ncert_store = \"file\"\n").await
+    }
+
+    /// With these lines of `[aws]` in its edge's configuration.
+    async fn with(aws: &'static str) -> Self {
         let imds = Imds::start().await.unwrap();
         imds.set("public-ipv4", "203.0.113.7");
         imds.set_role("irp-edge-alice", KEY_ID, SECRET, "session", "2038-01-01T00:00:00Z");
@@ -78,13 +87,13 @@ impl World {
             let made: Value = serde_json::from_str(stage.run(&["--json", "keygen"]).trim()).unwrap();
             let public = made["public"].as_str().unwrap();
             let state = stage.home().join("edge");
-            // The zone is in an AWS that is not there.
+            stage.write("slack", SIGNING_SECRET);
             stage.write(
                 "edge.toml",
                 &format!(
-                    "listen = [\"127.0.0.1:0\"]\nstate_dir = {state:?}\n[certificate]\nmode = \"local\"\n[aws]\nzone_id = \
-                     \"Z1\"\nregion = \"eu-central-1\"\ncert_store = \"file\"\nmetadata = {metadata:?}\n\
-                     [[key]]\npublic = {public:?}\nnames = [{NAME:?}]\n"
+                    "listen = [\"127.0.0.1:0\"]\nstate_dir = {state:?}\n[certificate]\nmode = \"local\"\n[aws]\n{aws}region = \
+                     \"eu-central-1\"\nmetadata = {metadata:?}\n[[key]]\npublic = {public:?}\nnames = [{NAME:?}]\n[[host]]\n\
+                     name = {NAME:?}\n[[host.verify]]\nprovider = \"slack\"\nsecret_file = \"slack\"\n"
                 ),
             );
             let arguments = ["--json", "edge", "--config", "edge.toml"];
@@ -159,6 +168,42 @@ async fn the_edge_tells_who_is_connected_when_it_ends_and_what_does_not_work() {
         let output =
             world.stage.irp(&["down", NAME, "--connect-to", &at, "--cacert", &world.ca]).output().unwrap();
         assert!(output.status.success(), "{}", out(&output));
+        assert_eq!(state(&world.stage, &world.machine.id), "terminated");
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn down_says_how_many_events_wait_and_ends_the_machine_only_when_it_is_told_to() {
+    let world = World::with("role = false\nrecord = false\ncert_store = \"file\"\n").await;
+    tokio::task::spawn_blocking(move || {
+        let to = format!("https://{NAME}:{}/slack/events", world.edge.port());
+        for number in 1..=2 {
+            world
+                .stage
+                .write("event.json", &format!(r#"{{"type":"event_callback","event_id":"Ev{number}"}}"#));
+            let sent = world
+                .stage
+                .irp(&["sign", "slack", "--to", &to, "--body", "event.json"])
+                .env("SLACK_SIGNING_SECRET", SIGNING_SECRET)
+                .output()
+                .unwrap();
+            assert!(sent.status.success(), "{}", out(&sent));
+        }
+        let at = world.edge.to_string();
+        let down = |more: &[&str]| {
+            let arguments = [&["down", NAME, "--connect-to", &at, "--cacert", &world.ca], more].concat();
+            world.stage.irp(&arguments).stdin(Stdio::null()).output().unwrap()
+        };
+        let refused = down(&[]);
+        assert!(!refused.status.success());
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(told.contains("2 events wait there for a tunnel, and would be lost"), "{told}");
+        assert!(told.contains("irp down --yes"), "{told}");
+        assert_eq!(state(&world.stage, &world.machine.id), "running");
+        let done = down(&["--yes"]);
+        assert!(done.status.success(), "{}", out(&done));
         assert_eq!(state(&world.stage, &world.machine.id), "terminated");
     })
     .await
