@@ -210,24 +210,6 @@ impl Dialer {
         Ok(Self { host, port, connect_to, proxy, carrier, tasks, tls, timeouts, events, last })
     }
 
-    /// Dials once, for an errand.
-    pub(crate) fn for_errand(to: &crate::Edge, timeouts: Timeouts, tasks: Tasks) -> Result<Self, RootsError> {
-        let proxy = to.proxy.for_host(&to.host, to.port).cloned();
-        Ok(Self {
-            host: to.host.clone(),
-            port: to.port,
-            connect_to: to.connect_to,
-            proxy: if to.connect_to.is_some() { None } else { proxy },
-            carrier: None,
-            tasks,
-            tls: EdgeTls::new(&to.roots)?,
-            timeouts,
-            // Nobody watches the one attempt.
-            events: EventSink::channel().0,
-            last: Mutex::default(),
-        })
-    }
-
     pub(crate) fn target(&self) -> String {
         if let Some(carrier) = self.carrier.as_ref().filter(|carrier| !carrier.is_second()) {
             return format!("{} through {}", self.host, carrier.way());

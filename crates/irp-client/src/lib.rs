@@ -30,6 +30,7 @@ mod session;
 pub mod ssh;
 mod trust;
 mod upstream;
+mod visit;
 mod weather;
 
 pub use self::{
@@ -39,10 +40,11 @@ pub use self::{
         proxy::{NoProxy, Proxy, ProxyError, ProxySettings},
         tls::Interception,
     },
-    errand::{Edge, Errand, ErrandError},
+    errand::{Errand, ErrandError},
     event::{EdgeCertificate, Event, EventSink, Finished},
     life::{RunError, run},
-    look::{Look, LookError, look},
+    look::{LookError, look},
     trust::{Roots, RootsError},
     upstream::{Upstream, UpstreamError, tls::UpstreamTrust},
+    visit::Edge,
 };

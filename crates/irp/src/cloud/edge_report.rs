@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use irp_aws::ec2::State;
-use irp_client::{Look, ProxySettings, Roots, look};
+use irp_client::{Edge, ProxySettings, Roots, look};
 use irp_wire::{
     key::Signer,
     report::{Idle, Report},
@@ -91,7 +91,7 @@ impl Inquirer {
         let Some(address) = who.connect_to.or(machine.address().map(|address| (address, PORT).into())) else {
             return silent("it has no public address".to_owned());
         };
-        let question = Look {
+        let edge = Edge {
             host: machine.name.clone(),
             port: PORT,
             connect_to: Some(address),
@@ -101,7 +101,7 @@ impl Inquirer {
             proxy: who.proxy.clone(),
             agent: client::AGENT.to_owned(),
         };
-        match timeout(TOLD_WITHIN, Box::pin(look(question))).await {
+        match timeout(TOLD_WITHIN, look(&edge)).await {
             Ok(Ok(report)) => Some(Said::Told(Box::new(report))),
             Ok(Err(error)) => silent(in_full(&error)),
             Err(_) => silent(format!("no answer from {address} in {} s", TOLD_WITHIN.as_secs())),
