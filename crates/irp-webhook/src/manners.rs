@@ -22,6 +22,8 @@ pub struct Manners {
     /// Whether it sends the very same bytes, time and signature again when it had no answer. Such a repeat is
     /// no attack.
     pub repeats_bytes: bool,
+    /// Whether only a person has a delivery sent again, who wants it to arrive though it had arrived before.
+    pub again_by_people: bool,
     /// Where the kind of event stands: `header:NAME` or `body:KEY.KEY`; the first that is there.
     pub(crate) kind: &'static [&'static str],
     /// The header that counts the retries; empty where there is none.
@@ -39,6 +41,7 @@ impl Manners {
         for_people: &[],
         deadline: DEADLINE,
         repeats_bytes: false,
+        again_by_people: false,
         kind: &[],
         retry: "",
         handshake: Flow::None,

@@ -72,6 +72,7 @@ pub static TABLE: &[(&str, Row<'static>, Manners)] = &[
         Manners {
             title: "GitHub",
             variable: "GITHUB_WEBHOOK_SECRET",
+            again_by_people: true,
             kind: &["header:x-github-event"],
             ..PLAIN
         },

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
+use irp_webhook::Provider;
 use irp_wire::name::Hostname;
 
 use super::{Bounds, ParkError, record::Identity};
@@ -175,11 +176,13 @@ impl Index {
         }
     }
 
-    /// An event was delivered: the same once more is none.
+    /// An event was delivered: the same once more is none, unless a person asks for it. Returns what is to be known.
     pub(super) fn delivered(&mut self, number: u64, now: u64) -> Option<Identity> {
         let entry = self.remove(number)?;
         *self.delivered.entry(entry.queue.host.clone()).or_default() += 1;
-        let identity = entry.identity?;
+        let provider = Provider::named(&entry.provider);
+        let by_people = provider.is_some_and(|provider| provider.manners().again_by_people);
+        let identity = entry.identity.filter(|_| !by_people)?;
         self.note_done(identity, now);
         Some(identity)
     }
@@ -340,9 +343,15 @@ mod tests {
         assert_eq!(index.delivered(1, 5000), Some([1; 32]));
         assert_eq!(index.admit(entry("/a", 1, 1), 5000 + DONE_KEPT_MS - 1), Ok(Admitted::Known));
         assert_eq!(index.admit(entry("/a", 1, 1), 5000 + DONE_KEPT_MS), Ok(Admitted::New(2)));
+        // Of what a person has sent again, only as long as it waits.
+        index.admit(Entry { provider: "github".into(), ..entry("/b", 9, 1) }, 0).unwrap();
+        index.set_durable(3);
+        assert_eq!(index.admit(entry("/b", 9, 1), 0), Ok(Admitted::Known));
+        assert_eq!(index.delivered(3, 5000), None);
+        assert_eq!(index.known(Some(&[9; 32]), 5000), None);
         // What never reached the disk is not known.
         index.remove(2);
-        assert_eq!(index.admit(entry("/a", 1, 1), 5000 + DONE_KEPT_MS), Ok(Admitted::New(3)));
+        assert_eq!(index.admit(entry("/a", 1, 1), 5000 + DONE_KEPT_MS), Ok(Admitted::New(4)));
     }
 
     #[test]

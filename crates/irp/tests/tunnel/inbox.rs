@@ -404,6 +404,30 @@ async fn the_client_hears_how_many_events_wait_and_came() {
 }
 
 #[tokio::test]
+async fn what_github_sends_again_is_kept_once_and_comes_again_when_a_person_asks_for_it() {
+    let stage = Stage::with(quick()).await;
+    let nobody = RefusedPort::take();
+    let policies = || vec![kept("github", Some("/github"))];
+    client(&stage, nobody.address(), policies()).await.stop().await.unwrap();
+    // Each with the same X-GitHub-Delivery.
+    let push = async || {
+        let headers = signed("github", SECRET, "https://x/", b"{}", Duration::ZERO);
+        send(&stage, "/github", &headers, b"{}").await.status
+    };
+    assert_eq!((push().await, push().await), (200, 200));
+    let bot = Bot::start();
+    let mut client = client(&stage, bot.address(), policies()).await;
+    let counts = |event: &Event| match event {
+        Event::Inbox { waiting: 0, delivered, .. } => Some(*delivered),
+        _ => None,
+    };
+    assert_eq!(client.event("nothing waits any more", counts).await, 1);
+    assert_eq!((push().await, bot.count()), (200, 2));
+    client.stop().await.unwrap();
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn a_machine_does_not_end_while_events_wait() {
     let idle_after = IdleAfter::from_hours(0.0005).unwrap();
     let stage = Stage::with(Options { idle_after, ..quick() }).await;
