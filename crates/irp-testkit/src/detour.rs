@@ -2,9 +2,11 @@
 //! all, beside everything that it does right.
 
 use std::{
+    collections::BTreeMap,
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -33,6 +35,17 @@ pub struct Detour {
 struct State {
     rules: Vec<Rule>,
     asked: Vec<String>,
+    /// Answers that are given again for a while, by their questions.
+    old: BTreeMap<String, Old>,
+    /// Questions that are left without an answer, once they are done there if they are.
+    unanswered: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+struct Old {
+    until: Instant,
+    head: http::response::Parts,
+    text: Bytes,
 }
 
 #[derive(Debug)]
@@ -49,6 +62,19 @@ enum Turn {
     Always(Reply),
     /// Answered there, with other words, as long as the detour stands.
     Words(String, String),
+    /// Answered there, and for so long with the same again.
+    Late(Duration),
+    /// Not answered at all, as long as the detour stands.
+    Silence(Fate),
+}
+
+/// What becomes of a question that is not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It never arrives.
+    Lost,
+    /// It is done, and nobody hears of it.
+    Done,
 }
 
 impl Detour {
@@ -89,9 +115,28 @@ impl Detour {
         lock(&self.state).rules.push(rule);
     }
 
+    /// Questions that contain `mark` get the answer that the same question got before, if that is not older than `late`: what
+    /// was written meanwhile is not shown yet.
+    pub fn late(&self, mark: &str, late: Duration) {
+        lock(&self.state).rules.push(Rule { mark: mark.to_owned(), turn: Turn::Late(late) });
+    }
+
+    /// Questions that contain `mark` get no answer; whoever asks waits.
+    pub fn silence(&self, mark: &str, fate: Fate) {
+        lock(&self.state).rules.push(Rule { mark: mark.to_owned(), turn: Turn::Silence(fate) });
+    }
+
+    /// The questions so far that were left without an answer, and done if that is their fate.
+    #[must_use]
+    pub fn unanswered(&self) -> Vec<String> {
+        lock(&self.state).unanswered.clone()
+    }
+
     /// Takes back what was told for questions that contain `mark`.
     pub fn straight(&self, mark: &str) {
-        lock(&self.state).rules.retain(|rule| rule.mark != mark);
+        let mut state = lock(&self.state);
+        state.rules.retain(|rule| rule.mark != mark);
+        state.old.retain(|question, _| !question.contains(mark));
     }
 
     /// The questions so far that contain `mark`.
@@ -122,19 +167,37 @@ async fn answer(
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| HangUp)?.to_bytes();
     let question = question(parts.uri.path(), &parts.headers, &body);
-    if let Some(reply) = look(&mut lock(state), &question) {
+    let seen = look(&mut lock(state), &question);
+    if let Some(Seen::Reply(reply)) = seen {
         return reply.into_response().ok_or(HangUp);
     }
-    let (head, mut text) =
+    if matches!(seen, Some(Seen::Silence(Fate::Lost))) {
+        return unanswered(question, state).await;
+    }
+    if let Some(old) = lock(state).old.get(&question).filter(|old| Instant::now() < old.until).cloned() {
+        return Ok(Response::from_parts(old.head, Full::from(old.text)));
+    }
+    let (mut head, mut text) =
         ask(Request::from_parts(parts, Full::from(body)), there).await.map_err(|_| HangUp)?;
+    if matches!(seen, Some(Seen::Silence(Fate::Done))) {
+        return unanswered(question, state).await;
+    }
     for (from, to) in words(&lock(state), &question) {
         text = String::from_utf8_lossy(&text).replace(&from, &to).into();
     }
-    let mut response = Response::from_parts(head, Full::from(text));
     // The length may be another now; hyper tells it.
-    response.headers_mut().remove(header::CONTENT_LENGTH);
-    response.headers_mut().remove(header::TRANSFER_ENCODING);
-    Ok(response)
+    head.headers.remove(header::CONTENT_LENGTH);
+    head.headers.remove(header::TRANSFER_ENCODING);
+    if let Some(Seen::Late(late)) = seen {
+        let old = Old { until: Instant::now() + late, head: head.clone(), text: text.clone() };
+        lock(state).old.insert(question, old);
+    }
+    Ok(Response::from_parts(head, Full::from(text)))
+}
+
+async fn unanswered(question: String, state: &Mutex<State>) -> Result<Response<Full<Bytes>>, HangUp> {
+    lock(state).unanswered.push(question);
+    std::future::pending().await
 }
 
 /// Large bodies are of no interest.
@@ -146,12 +209,21 @@ fn question(path: &str, headers: &HeaderMap, body: &Bytes) -> String {
     format!("{path} {target} {body}")
 }
 
-fn look(state: &mut State, question: &str) -> Option<Reply> {
+/// The turn that a question takes, where it is not only one of words.
+enum Seen {
+    Reply(Reply),
+    Late(Duration),
+    Silence(Fate),
+}
+
+fn look(state: &mut State, question: &str) -> Option<Seen> {
     state.asked.push(question.to_owned());
-    let replies = state.rules.iter_mut().filter(|rule| question.contains(&rule.mark));
-    replies.into_iter().find_map(|rule| match &mut rule.turn {
-        Turn::Instead(reply) => reply.take(),
-        Turn::Always(reply) => Some(reply.clone()),
+    let rules = state.rules.iter_mut().filter(|rule| question.contains(&rule.mark));
+    rules.into_iter().find_map(|rule| match &mut rule.turn {
+        Turn::Instead(reply) => reply.take().map(Seen::Reply),
+        Turn::Always(reply) => Some(Seen::Reply(reply.clone())),
+        Turn::Late(late) => Some(Seen::Late(*late)),
+        Turn::Silence(fate) => Some(Seen::Silence(*fate)),
         Turn::Words(..) => None,
     })
 }
@@ -161,7 +233,7 @@ fn words(state: &State, question: &str) -> Vec<(String, String)> {
     rules
         .filter_map(|rule| match &rule.turn {
             Turn::Words(from, to) => Some((from.clone(), to.clone())),
-            Turn::Instead(_) | Turn::Always(_) => None,
+            _ => None,
         })
         .collect()
 }
@@ -186,7 +258,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::origin::Origin;
+    use crate::{origin::Origin, patience::eventually};
 
     #[tokio::test]
     async fn a_question_goes_there_unless_it_is_told_otherwise() {
@@ -204,5 +276,31 @@ mod tests {
         let (status, body) = get("/page").await;
         assert!(status == 200 && body.contains("PUT") && !body.contains("GET"), "{body}");
         assert_eq!(detour.asked("/status").len(), 2);
+
+        detour.late("/page/late", Duration::from_secs(3600));
+        let seen = || origin.counters().seen();
+        let before = seen();
+        assert_eq!(get("/page/late").await, get("/page/late").await);
+        assert_eq!(seen(), before + 1);
+    }
+
+    #[tokio::test]
+    async fn who_gets_no_answer_does_not_know_whether_it_was_done() {
+        let origin = Origin::start();
+        let detour = Detour::start(origin.address()).await.unwrap();
+        for (mark, fate, arrived) in [("/lost", Fate::Lost, 0), ("/done", Fate::Done, 1)] {
+            let before = origin.counters().seen();
+            detour.silence(mark, fate);
+            let request = Request::get(mark).header("host", "a.test").body(Full::default()).unwrap();
+            let address = detour.address;
+            let mut asking = JoinSet::new();
+            asking.spawn(async move { ask(request, address).await.is_ok() });
+            eventually("it is left without an answer", || {
+                detour.unanswered().iter().any(|question| question.contains(mark))
+            })
+            .await;
+            assert!(asking.try_join_next().is_none());
+            assert_eq!(origin.counters().seen(), before + arrived);
+        }
     }
 }

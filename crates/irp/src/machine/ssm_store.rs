@@ -10,8 +10,16 @@
 //! The highest generation counts. A deletion is a generation too, and its head stays: were the count to begin anew, a
 //! slow writer could win against what it has never seen. The generation before the last stays as well, for the same
 //! reason; everything older is removed. A writer looks again after it has won, and gives way if it was overtaken.
+//!
+//! What was written a moment ago may be missing from what is read. So a process remembers its own last generation of
+//! each blob for a while, and believes that where AWS shows an older one. What another process has just written it may
+//! not see yet; but its own write then meets that one's head, which exists, and is refused.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use aws_lc_rs::rand;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -28,12 +36,20 @@ use irp_launch::tags;
 use irp_wire::name::Hostname;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
 
 /// So much of the base64 of a blob goes into one parameter, whose value holds 4096 bytes.
 const PART: usize = 3900;
 
-/// How often a blob is read again when its parts went away in the midst of it.
-const READS: usize = 5;
+/// How often a blob is read again when its parts went away in the midst of it, or are not shown yet; and how often a
+/// write that is to be done in any case is begun anew when its generation was taken.
+const TRIES: u32 = 6;
+
+/// The first wait before that; it doubles.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// For so long AWS may show what was there before a write.
+const SHOWN_WITHIN: Duration = Duration::from_secs(60);
 
 /// The parameters below one path.
 #[derive(Debug)]
@@ -42,6 +58,17 @@ pub(crate) struct SsmStore {
     /// With a slash at its end.
     path: String,
     kms_key: Option<String>,
+    /// The last generation that this process has written of each blob.
+    own: Mutex<BTreeMap<BlobName, Own>>,
+}
+
+/// A generation as it was written.
+#[derive(Debug)]
+struct Own {
+    generation: u64,
+    head: SecretString,
+    parts: BTreeMap<String, SecretString>,
+    at: Instant,
 }
 
 /// What the head of a generation says.
@@ -90,12 +117,12 @@ impl Latest {
 impl SsmStore {
     /// The store of one host name: `/irp/cert/NAME/…`, encrypted with this KMS key or the account's own.
     pub(crate) fn new(ssm: Ssm, name: &str, kms_key: Option<String>) -> Self {
-        Self { ssm, path: format!("/irp/cert/{name}/"), kms_key }
+        Self { ssm, path: format!("/irp/cert/{name}/"), kms_key, own: Mutex::default() }
     }
 
     /// The same for the key of that name's inbox: `/irp/inbox/NAME/…`.
     pub(crate) fn of_inbox(ssm: Ssm, name: &Hostname, kms_key: Option<String>) -> Self {
-        Self { ssm, path: format!("{}/", tags::inbox_keys(name)), kms_key }
+        Self { ssm, path: format!("{}/", tags::inbox_keys(name)), kms_key, own: Mutex::default() }
     }
 
     async fn folder(&self, name: &BlobName) -> Result<Folder, Cause> {
@@ -108,14 +135,35 @@ impl SsmStore {
                 None => drop(folder.parts.insert(own.to_owned(), value)),
             }
         }
+        folder.add_own(self.own().get(name));
         Ok(folder)
     }
 
+    fn own(&self) -> MutexGuard<'_, BTreeMap<BlobName, Own>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn write(&self, name: &BlobName, content: Option<&[u8]>, when: When) -> Result<Written, Cause> {
+        for tried in 0..TRIES {
+            match self.try_write(name, content, &when).await? {
+                // A generation that was not shown yet, or that another process has made meanwhile.
+                Written::Refused if when == When::Always => sleep(AGAIN_AFTER * 2_u32.pow(tried)).await,
+                written => return Ok(written),
+            }
+        }
+        Err(StoreError::Contended { name: name.clone() }.into())
+    }
+
+    async fn try_write(
+        &self,
+        name: &BlobName,
+        content: Option<&[u8]>,
+        when: &When,
+    ) -> Result<Written, Cause> {
         let folder = self.folder(name).await?;
         let before = folder.latest()?;
         let exists = before.as_ref().is_some_and(Latest::exists);
-        let holds = match &when {
+        let holds = match when {
             When::Always => true,
             When::Absent => !exists,
             When::Unchanged(version) => {
@@ -129,44 +177,52 @@ impl SsmStore {
             return Ok(Written::Done(Version(String::new())));
         }
         let generation = before.map_or(1, |before| before.generation + 1);
-        let head = self.write_parts(name, content).await?;
+        let (head, parts) = self.write_parts(name, content).await?;
         let version = Version(format!("{generation}-{}", head.id()));
         let text = SecretString::from(serde_json::to_string(&head)?);
         match self.put(&format!("{}{name}/{}", self.path, head_name(generation)), &text).await {
             Ok(()) => {}
             Err(error) if error.kind() == Kind::Exists => {
-                self.remove_parts(name, &head).await;
+                self.remove(name, parts.into_keys().collect()).await;
                 return Ok(Written::Refused);
             }
             Err(error) => return Err(error.into()),
         }
+        self.own().insert(name.clone(), Own { generation, head: text, parts, at: Instant::now() });
         let after = self.folder(name).await?;
-        if after.heads.keys().next_back().is_some_and(|latest| *latest > generation) && when != When::Always {
-            self.remove_parts(name, &head).await;
+        if after.heads.keys().next_back().is_some_and(|latest| *latest > generation) && *when != When::Always
+        {
+            let own = self.own().remove(name);
+            self.remove(name, own.map(|own| own.parts.into_keys().collect()).unwrap_or_default()).await;
             return Ok(Written::Refused);
         }
         self.sweep(name, &after, generation).await;
         Ok(Written::Done(if content.is_some() { version } else { Version(String::new()) }))
     }
 
-    /// Writes the parts, if it takes any, and gives the head that is to name them.
-    async fn write_parts(&self, name: &BlobName, content: Option<&[u8]>) -> Result<Head, Cause> {
+    /// Writes the parts, if it takes any; gives them, and the head that is to name them.
+    async fn write_parts(
+        &self,
+        name: &BlobName,
+        content: Option<&[u8]>,
+    ) -> Result<(Head, BTreeMap<String, SecretString>), Cause> {
         let mut number = [0; 8];
         rand::fill(&mut number)?;
         let id = format!("{:016x}", u64::from_be_bytes(number));
-        let Some(content) = content else { return Ok(Head::Deleted { id }) };
+        let mut parts = BTreeMap::new();
+        let Some(content) = content else { return Ok((Head::Deleted { id }, parts)) };
         let data = BASE64_STANDARD.encode(content);
         if data.len() <= PART {
-            return Ok(Head::Whole { id, data });
+            return Ok((Head::Whole { id, data }, parts));
         }
-        let mut count = 0;
-        for part in data.as_bytes().chunks(PART) {
+        for (number, part) in data.as_bytes().chunks(PART).enumerate() {
             // Base64 is ASCII, so no character is cut.
             let part = SecretString::from(String::from_utf8_lossy(part).into_owned());
-            self.put(&format!("{}{name}/{}", self.path, part_name(&id, count)), &part).await?;
-            count += 1;
+            let own = part_name(&id, number);
+            self.put(&format!("{}{name}/{own}", self.path), &part).await?;
+            parts.insert(own, part);
         }
-        Ok(Head::Parts { id, count })
+        Ok((Head::Parts { id, count: parts.len() }, parts))
     }
 
     async fn put(&self, name: &str, value: &SecretString) -> Result<(), irp_aws::Error> {
@@ -200,12 +256,6 @@ impl SsmStore {
         self.remove(name, heads.chain(parts).collect()).await;
     }
 
-    async fn remove_parts(&self, name: &BlobName, head: &Head) {
-        if let Head::Parts { id, count } = head {
-            self.remove(name, (0..*count).map(|number| part_name(id, number)).collect()).await;
-        }
-    }
-
     async fn remove(&self, name: &BlobName, own: Vec<String>) {
         let names: Vec<String> = own.iter().map(|own| format!("{}{name}/{own}", self.path)).collect();
         if let Err(error) = self.ssm.delete_parameters(&names).await {
@@ -216,7 +266,7 @@ impl SsmStore {
     async fn read(&self, name: &BlobName) -> Result<Option<Blob>, StoreError> {
         let failed = |source| StoreError::Get { name: name.clone(), source };
         let damaged = |source: Cause| StoreError::Damaged { name: name.clone(), source };
-        for _ in 0..READS {
+        for tried in 0..TRIES {
             let folder = self.folder(name).await.map_err(failed)?;
             let Some(latest) = folder.latest().map_err(damaged)? else { return Ok(None) };
             let data = match &latest.head {
@@ -228,8 +278,12 @@ impl SsmStore {
                     (0..*count).map(part).collect::<Option<String>>()
                 }
             };
-            // Parts that are gone belonged to a generation that was replaced while the pages were read.
-            let Some(data) = data else { continue };
+            // Parts that are missing are not shown yet, or belonged to a generation that was replaced while the pages were
+            // read.
+            let Some(data) = data else {
+                sleep(AGAIN_AFTER * 2_u32.pow(tried)).await;
+                continue;
+            };
             let bytes = BASE64_STANDARD.decode(data).map_err(|error| damaged(error.into()))?;
             return Ok(Some(Blob::new(bytes, latest.version())));
         }
@@ -249,12 +303,25 @@ impl SsmStore {
                 folders.entry(blob).or_default().heads.insert(generation, value);
             }
         }
+        for (blob, own) in self.own().iter().filter(|(blob, _)| blob.as_str().starts_with(prefix)) {
+            folders.entry(blob.clone()).or_default().add_own(Some(own));
+        }
         let is_there = |folder: &Folder| folder.latest().ok().flatten().is_some_and(|latest| latest.exists());
         Ok(folders.into_iter().filter(|(_, folder)| is_there(folder)).map(|(name, _)| name).collect())
     }
 }
 
 impl Folder {
+    /// Puts in what this process has written, where AWS still shows what was there before.
+    fn add_own(&mut self, own: Option<&Own>) {
+        let Some(own) = own.filter(|own| own.at.elapsed() < SHOWN_WITHIN) else { return };
+        let shown = self.heads.last_key_value().map_or(0, |(generation, _)| *generation);
+        if shown <= own.generation {
+            self.heads.insert(own.generation, own.head.clone());
+            self.parts.extend(own.parts.iter().map(|(name, part)| (name.clone(), part.clone())));
+        }
+    }
+
     fn latest(&self) -> Result<Option<Latest>, Cause> {
         let Some((generation, head)) = self.heads.last_key_value() else { return Ok(None) };
         // The message of serde could quote the value.

@@ -6,7 +6,8 @@ use futures_util::future::{BoxFuture, join_all};
 use irp_aws::{AccessKey, Aws, Imds, Options, Pace, s3::Bucket};
 use irp_edge::certs::{
     AcmeConfig, Certificates, Challenge, Dns, FileStore, Keeper, Names, Source, Status, Store, SystemClock,
-    solve::DnsError, store::When,
+    solve::DnsError,
+    store::{When, Written},
 };
 use irp_edge::{
     inbox::{Seal, Vault as _},
@@ -16,9 +17,11 @@ use irp_edge::{
 };
 use irp_testkit::{
     acme::{Pebble, PebbleOptions},
+    detour::Detour,
     dns::Responder,
     imds::Imds as Emulated,
     moto::{KEY_ID, Moto, REGION, SECRET},
+    scripted::Reply,
 };
 use irp_wire::tasks::Tasks;
 use tokio_util::sync::CancellationToken;
@@ -77,6 +80,67 @@ async fn the_store_in_parameters_keeps_the_contract() {
     let heads = seen.iter().filter(|parameter| parameter["Name"].as_str().unwrap().contains("/g0"));
     assert_eq!(heads.count(), 2, "the last two generations");
     assert!(seen.len() < 20, "{}", seen.len());
+}
+
+const READING: &str = "GetParametersByPath";
+
+#[tokio::test]
+async fn a_store_whose_writes_are_shown_late_keeps_the_contract() {
+    let world = world().await;
+    let detour = Detour::start(world.moto.address()).await.unwrap();
+    let aws = Aws::load(options(&detour.url())).await.unwrap();
+    detour.late(READING, Duration::from_secs(5));
+    let store = Arc::new(SsmStore::new(aws.ssm(), "alice.example.com", None));
+    contract(store.clone()).await;
+    race(store.clone()).await;
+    detour.straight(READING);
+
+    // Another process sees what was there before: it overtakes nobody, and comes through where it is to in any case.
+    detour.late(READING, Duration::from_secs(3600));
+    let (blob, other) = (name("shared"), SsmStore::new(aws.ssm(), "alice.example.com", None));
+    assert!(other.get(&blob).await.unwrap().is_none());
+    done(store.put(&blob, b"one", When::Absent).await.unwrap());
+    assert!(other.get(&blob).await.unwrap().is_none(), "it is shown at once");
+    assert_eq!(other.put(&blob, b"two", When::Absent).await.unwrap(), Written::Refused);
+    let written = || detour.asked("PutParameter").len();
+    let before = written();
+    let shown = async {
+        while written() == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        detour.straight(READING);
+    };
+    let (put, ()) = tokio::join!(other.put(&blob, b"three", When::Always), shown);
+    done(put.unwrap());
+    for store in [&*store, &other] {
+        assert_eq!(store.get(&blob).await.unwrap().unwrap().bytes(), b"three");
+    }
+}
+
+#[tokio::test]
+async fn a_write_comes_through_throttling_and_a_refusal_names_the_action() {
+    let world = world().await;
+    let detour = Detour::start(world.moto.address()).await.unwrap();
+    let aws = Aws::load(options(&detour.url())).await.unwrap();
+    let store = SsmStore::new(aws.ssm(), "alice.example.com", None);
+    let blob = name("order");
+    let throttled = r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#;
+    let busy = r#"{"__type":"TooManyUpdates","message":"There are concurrent updates for a resource"}"#;
+    for (mark, code) in
+        [("PutParameter", throttled), ("PutParameter", busy), ("GetParametersByPath", throttled)]
+    {
+        detour.instead(mark, Reply::json(400, code));
+    }
+    done(store.put(&blob, b"url", When::Always).await.unwrap());
+    assert_eq!(store.get(&blob).await.unwrap().unwrap().bytes(), b"url");
+
+    // The role lacks its right: an error that names the action, and nothing is changed.
+    let denied = r#"{"__type":"AccessDeniedException","Message":"User: x is not authorized to perform: ssm:PutParameter"}"#;
+    detour.always("PutParameter", Reply::json(400, denied));
+    let error = store.put(&blob, b"other", When::Always).await.unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.starts_with("ssm:PutParameter was refused: AccessDeniedException"), "{source}");
+    assert_eq!(store.get(&blob).await.unwrap().unwrap().bytes(), b"url");
 }
 
 #[tokio::test]
