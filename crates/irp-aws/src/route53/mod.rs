@@ -47,7 +47,8 @@ impl Route53 {
         Self { aws, polled }
     }
 
-    /// GetChange: whether all name servers have it (`INSYNC`).
+    /// GetChange: whether all name servers have it (`INSYNC`). A change that AWS does not know was made a moment ago, and
+    /// they do not have it.
     ///
     /// # Errors
     ///
@@ -58,8 +59,11 @@ impl Route53 {
         struct Answer {
             change_info: ChangeInfo,
         }
-        let answer: Answer = self.get("GetChange", &format!("change/{}", change.0), &[]).await?;
-        Ok(answer.change_info.status == "INSYNC")
+        match self.get::<Answer>("GetChange", &format!("change/{}", change.0), &[]).await {
+            Ok(answer) => Ok(answer.change_info.status == "INSYNC"),
+            Err(error) if error.is("NoSuchChange") => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Waits until all name servers have a change.

@@ -84,10 +84,14 @@ async fn a_change_is_waited_for_and_a_wrong_deletion_is_explained() {
     let busy = "<ErrorResponse><Error><Code>PriorRequestNotComplete</Code><Message>x</Message></Error></ErrorResponse>";
     let throttled = "<ErrorResponse><Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error>\
                      <RequestId>r</RequestId></ErrorResponse>";
+    let unknown = "<ErrorResponse><Error><Type>Sender</Type><Code>NoSuchChange</Code><Message>Could not find resource \
+                   with ID: C1</Message></Error><RequestId>r</RequestId></ErrorResponse>";
     let replies = [
         Reply::new(400, throttled),
         Reply::new(400, busy),
         info("PENDING"),
+        // What was made a moment ago is not known to everybody.
+        Reply::new(404, unknown),
         info("PENDING"),
         info("INSYNC"),
         Reply::new(400, invalid),
@@ -102,5 +106,5 @@ async fn a_change_is_waited_for_and_a_wrong_deletion_is_explained() {
     assert_eq!((error.kind(), error.code()), (Kind::Invalid, Some("InvalidChangeBatch")));
     assert_eq!(error.request_id(), Some("r-53"));
     assert!(error.message().contains("[name='a.example.', type='A']"), "{error}");
-    assert_eq!(server.asked().len(), 6);
+    assert_eq!(server.asked().len(), 7);
 }

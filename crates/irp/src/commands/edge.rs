@@ -56,7 +56,7 @@ pub(super) async fn run(flags: cli::Edge, environment: &Environment, ui: &Ui) ->
     let (notices, troubles) = (Notices::default(), Troubles::default());
     let ends_soon = CancellationToken::new();
     let mut in_aws = match &file.aws {
-        Some(settings) => Some(machine::open(&file, settings, &notices).await?),
+        Some(settings) => Some(machine::open(&file, settings, &notices, &troubles).await?),
         None => None,
     };
     let presence = in_aws.as_ref().map(|aws| Arc::new(aws.records.clone()) as Arc<dyn Presence>);

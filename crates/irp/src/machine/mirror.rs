@@ -2,15 +2,21 @@
 //! was started again.
 //!
 //! The store in AWS is the one that counts. Only what cannot be read there is taken from the copy, and nothing is
-//! written to the copy alone; so a process that sees the copy can serve, but not order.
+//! written to the copy alone; so a process that sees the copy can serve, but not order. AWS that is reached and says
+//! nothing counts as out of reach soon: at the start of the service visitors wait for the answer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use irp_edge::certs::{
     FileStore, Store,
     store::{Blob, BlobName, StoreError, Version, When, Written},
 };
+use tokio::time::timeout;
+
+/// How long the store in AWS may take where there is a copy. One call with all its tries takes minutes, and systemd gives
+/// the service 90 s to start, in which several are made.
+const WAITED_FOR: Duration = Duration::from_secs(10);
 
 /// A store with a copy.
 #[derive(Debug)]
@@ -25,26 +31,32 @@ impl Mirror {
     }
 
     async fn read(&self, name: &BlobName) -> Result<Option<Blob>, StoreError> {
-        match self.original.get(name).await {
-            Ok(blob) => {
-                self.keep(name, blob.as_ref().map(Blob::bytes)).await;
+        let kept = self.kept(name).await;
+        let asked = self.original.get(name);
+        let answer = match kept {
+            Some(_) => timeout(WAITED_FOR, asked).await.unwrap_or_else(|_| Err(late(name))),
+            None => asked.await,
+        };
+        match (answer, kept) {
+            (Ok(blob), kept) => {
+                self.keep(name, kept, blob.as_ref().map(Blob::bytes)).await;
                 Ok(blob)
             }
-            Err(error @ StoreError::Get { .. }) => match self.copy.get(name).await {
-                Ok(Some(blob)) => {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::warn!(%error, cause, %name, "AWS does not give it: the copy on this machine is used");
-                    // No version of the original, so that nothing is replaced that was not seen.
-                    Ok(Some(Blob::new(blob.bytes().to_vec(), Version("copy".into()))))
-                }
-                _ => Err(error),
-            },
-            Err(error) => Err(error),
+            (Err(error @ StoreError::Get { .. }), Some(kept)) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::warn!(%error, cause, %name, "AWS does not give it: the copy on this machine is used");
+                // No version of the original, so that nothing is replaced that was not seen.
+                Ok(Some(Blob::new(kept.bytes().to_vec(), Version("copy".into()))))
+            }
+            (Err(error), _) => Err(error),
         }
     }
 
-    async fn keep(&self, name: &BlobName, bytes: Option<&[u8]>) {
-        let kept = self.copy.get(name).await.ok().flatten();
+    async fn kept(&self, name: &BlobName) -> Option<Blob> {
+        self.copy.get(name).await.ok().flatten()
+    }
+
+    async fn keep(&self, name: &BlobName, kept: Option<Blob>, bytes: Option<&[u8]>) {
         let result = match (bytes, kept) {
             (None, None) => return,
             (Some(bytes), Some(kept)) if kept.bytes() == bytes => return,
@@ -55,6 +67,11 @@ impl Mirror {
             tracing::warn!(%error, %name, "there is no copy of it on this machine");
         }
     }
+}
+
+fn late(name: &BlobName) -> StoreError {
+    let source = format!("AWS has not answered within {} s", WAITED_FOR.as_secs()).into();
+    StoreError::Get { name: name.clone(), source }
 }
 
 impl Store for Mirror {
@@ -71,7 +88,7 @@ impl Store for Mirror {
         Box::pin(async move {
             let written = self.original.put(name, bytes, when).await?;
             if matches!(written, Written::Done(_)) {
-                self.keep(name, Some(bytes)).await;
+                self.keep(name, self.kept(name).await, Some(bytes)).await;
             }
             Ok(written)
         })
@@ -81,7 +98,7 @@ impl Store for Mirror {
         Box::pin(async move {
             let written = self.original.delete(name, when).await?;
             if matches!(written, Written::Done(_)) {
-                self.keep(name, None).await;
+                self.keep(name, self.kept(name).await, None).await;
             }
             Ok(written)
         })

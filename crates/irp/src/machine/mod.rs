@@ -28,6 +28,7 @@ use irp_edge::{
     enrolment::Enrolment,
     inbox::Vault,
     notices::Notices,
+    troubles::Troubles,
 };
 use irp_launch::{
     tags,
@@ -77,7 +78,12 @@ pub(crate) struct InAws {
 /// # Errors
 ///
 /// When the region is unknown, or something in the table is wrong.
-pub(crate) async fn open(edge: &EdgeFile, settings: &file::Aws, notices: &Notices) -> Result<InAws, Failure> {
+pub(crate) async fn open(
+    edge: &EdgeFile,
+    settings: &file::Aws,
+    notices: &Notices,
+    troubles: &Troubles,
+) -> Result<InAws, Failure> {
     let endpoint = settings.metadata.as_deref().unwrap_or(ENDPOINT);
     let imds = Imds::new(endpoint)
         .map_err(|error| Failure::new(Kind::Config, "[aws] metadata is wrong").because(&error))?;
@@ -113,7 +119,7 @@ pub(crate) async fn open(edge: &EdgeFile, settings: &file::Aws, notices: &Notice
         store,
         inbox_keys,
         vault,
-        secrets: secrets::read(&aws, &settings.secrets, notices).await?,
+        secrets: secrets::read(&aws, &settings.secrets, notices, troubles).await?,
         enrolment: edge
             .sshd
             .as_ref()

@@ -6,6 +6,7 @@
 //!   since two machines that both insist would send visitors to and fro for ever.
 //! - A restart of the service leaves them. The end of the machine removes those that still hold our address.
 //! - AWS out of reach is no reason to stop serving: it is tried again, for ever.
+//! - What the metadata service announces is read all the while, however long Route 53 takes: spot leaves two minutes.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
@@ -15,16 +16,12 @@ use std::{
 
 use aws_lc_rs::rand;
 use futures_util::future::BoxFuture;
-use irp_aws::{Imds, imds::ImdsError};
-use irp_edge::{
-    notices::Notices,
-    power::{Presence, WITHDRAW_WITHIN},
-    troubles::Troubles,
-};
+use irp_aws::{Imds, imds::ImdsError, route53::ChangeId};
+use irp_edge::{notices::Notices, power::Presence, troubles::Troubles};
 use irp_wire::name::Hostname;
 use tokio::{
     sync::Mutex,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +37,12 @@ const CHECK_EVERY: u32 = 60;
 /// The first wait after a failure, at most; it doubles up to the last.
 const FIRST_RETRY: Duration = Duration::from_secs(2);
 const LAST_RETRY: Duration = Duration::from_secs(120);
+
+/// How long a change may take until all name servers have it; AWS says that 60 s are the rule. Then it counts as a trouble.
+const SETTLES_WITHIN: Duration = Duration::from_secs(300);
+
+/// How long taking the records away may take once AWS takes the machine: the better part of the two minutes' notice.
+const TAKEN_WITHIN: Duration = Duration::from_secs(90);
 
 /// The part of the edge that this is, in its list of troubles.
 const PART: &str = "records";
@@ -57,10 +60,16 @@ pub(crate) struct RecordKeeper {
 
 #[derive(Debug, Default)]
 struct State {
-    /// What the records were last pointed at; `None` before the first time.
+    /// What the records are to hold; `None` before the first look.
     held: Option<Addresses>,
-    /// Whether all of them were, and all name servers know.
+    /// What they may still hold from before that, until all of them were written.
+    former: Addresses,
+    /// Whether all of them were written.
     is_done: bool,
+    /// The changes that not all name servers may know yet.
+    unsettled: Vec<ChangeId>,
+    /// When the last of them was made.
+    changed: Option<Instant>,
     /// Whether they were taken away and are to stay away.
     is_withdrawn: bool,
 }
@@ -80,6 +89,19 @@ impl Addresses {
 
     fn is_none(self) -> bool {
         self == Self::default()
+    }
+}
+
+impl State {
+    /// From now on the records are to hold `now`; what they hold until that is done is not forgotten.
+    fn turn_to(&mut self, now: Addresses) {
+        self.is_done = false;
+        if self.held == Some(now) {
+            return;
+        }
+        if let Some(held) = self.held.replace(now).filter(|held| !held.is_none()) {
+            self.former = held;
+        }
     }
 }
 
@@ -104,17 +126,29 @@ impl RecordKeeper {
     }
 
     async fn keep(&self, notices: Notices, troubles: Troubles, ends_soon: CancellationToken) {
-        let (mut looks, mut retry) = (0_u32, FIRST_RETRY);
+        tokio::select! {
+            () = self.until_taken(&notices, &ends_soon) => {}
+            () = self.keep_records(&troubles) => {}
+        }
+        // Nothing brings the records back.
+        std::future::pending().await
+    }
+
+    /// Passes on what AWS announces, until it takes the machine away: then the records go at once.
+    async fn until_taken(&self, notices: &Notices, ends_soon: &CancellationToken) {
         let mut told = Told::default();
+        while !self.read_notices(&mut told, notices).await {
+            sleep(LOOK_EVERY).await;
+        }
+        ends_soon.cancel();
+        if timeout(TAKEN_WITHIN, self.remove()).await.is_err() {
+            tracing::error!("taking the records away takes too long");
+        }
+    }
+
+    async fn keep_records(&self, troubles: &Troubles) {
+        let (mut looks, mut retry) = (0_u32, FIRST_RETRY);
         loop {
-            if self.read_notices(&mut told, &notices).await {
-                ends_soon.cancel();
-                // Two minutes are left: the name goes now, and nothing brings it back.
-                if timeout(WITHDRAW_WITHIN, self.remove()).await.is_err() {
-                    tracing::error!("taking the records away takes too long");
-                }
-                return std::future::pending().await;
-            }
             match self.look(looks.is_multiple_of(CHECK_EVERY)).await {
                 Ok(()) => {
                     troubles.clear(PART);
@@ -126,8 +160,7 @@ impl RecordKeeper {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
                     let pause = jittered(retry);
                     tracing::warn!(%error, cause, ?pause, "the records cannot be kept, trying again");
-                    let why = cause.as_deref().unwrap_or("no cause is known");
-                    troubles.set(PART, format!("{}, retrying: {why}", error.in_short()));
+                    troubles.set(PART, error.in_short());
                     sleep(pause).await;
                     retry = (retry * 2).min(LAST_RETRY);
                 }
@@ -135,8 +168,8 @@ impl RecordKeeper {
         }
     }
 
-    /// Asks for the addresses, and points the records at them where that was not done; else, if `check` says so, looks
-    /// at the records.
+    /// Asks for the addresses, and points the records at them where that was not done; else asks whether all name servers
+    /// know, and if `check` says so, looks at the records.
     async fn look(&self, check: bool) -> Result<(), RecordError> {
         let Some(zone) = &self.zone else { return Ok(()) };
         let now = Addresses { four: self.imds.public_ipv4().await?, six: self.imds.ipv6().await? };
@@ -145,17 +178,28 @@ impl RecordKeeper {
         if state.is_withdrawn {
             return Ok(());
         }
-        if state.is_done && state.held == Some(now) {
-            return if check { self.check(zone, now).await } else { Ok(()) };
+        if !state.is_done || state.held != Some(now) {
+            state.turn_to(now);
+            return self.point(zone, now, &mut state).await;
         }
-        let before = state.held.replace(now).unwrap_or_default();
-        state.is_done = false;
-        let mut changes = Vec::new();
+        if check {
+            self.check(zone, now).await?;
+        }
+        let unsettled = state.unsettled.clone();
+        drop(state);
+        self.settle(zone, unsettled).await
+    }
+
+    /// Writes all records. What keeps one of them up keeps up those behind it, until the next look.
+    async fn point(&self, zone: &Zone, now: Addresses, state: &mut State) -> Result<(), RecordError> {
         for name in self.names.iter() {
-            for ((kind, address), (_, former)) in now.records().into_iter().zip(before.records()) {
+            for ((kind, address), (_, former)) in now.records().into_iter().zip(state.former.records()) {
                 let name = name.as_str();
                 match (address, former) {
-                    (Some(address), _) => changes.extend(zone.point(name, kind, self.ttl, &address).await?),
+                    (Some(address), _) => {
+                        let change = zone.point(name, kind, self.ttl, &address).await?;
+                        state.unsettled.extend(change);
+                    }
                     // A machine without an address registers nothing, but does not stay where it no longer is.
                     (None, Some(former)) if now.is_none() => {
                         zone.withdraw(name, kind, &former).await?;
@@ -166,16 +210,29 @@ impl RecordKeeper {
                 }
             }
         }
-        drop(state);
-        for change in changes {
-            zone.settle(&change).await?;
-        }
-        let mut state = self.state.lock().await;
-        state.is_done = state.held == Some(now);
+        (state.is_done, state.former, state.changed) = (true, Addresses::default(), Some(Instant::now()));
         let names: Vec<&str> = self.names.iter().map(Hostname::as_str).collect();
         match (now.four, now.six) {
             (None, None) => tracing::warn!("this machine has no public address: there is no record of it"),
             (four, six) => tracing::info!(?names, ?four, ?six, "the records point here"),
+        }
+        Ok(())
+    }
+
+    /// Asks whether all name servers know of these changes. Whoever waited for the answer here would miss another address,
+    /// such as an Elastic IP that is attached right after the launch.
+    async fn settle(&self, zone: &Zone, unsettled: Vec<ChangeId>) -> Result<(), RecordError> {
+        for change in unsettled {
+            if !zone.is_settled(&change).await? {
+                let changed = self.state.lock().await.changed;
+                let is_late = changed.is_some_and(|changed| changed.elapsed() > SETTLES_WITHIN);
+                return if is_late { Err(RecordError::Unsettled) } else { Ok(()) };
+            }
+            let mut state = self.state.lock().await;
+            state.unsettled.retain(|waiting| *waiting != change);
+            if state.unsettled.is_empty() {
+                tracing::info!("all name servers know the records");
+            }
         }
         Ok(())
     }
@@ -211,10 +268,11 @@ impl RecordKeeper {
                 six: self.imds.ipv6().await.ok().flatten(),
             },
         };
+        let ours = [held.records(), state.former.records()].concat();
         for name in self.names.iter().map(Hostname::as_str) {
-            for (kind, address) in held.records() {
+            for (kind, address) in &ours {
                 let Some(address) = address else { continue };
-                match zone.withdraw(name, kind, &address).await {
+                match zone.withdraw(name, kind, address).await {
                     Ok(true) => tracing::info!(name, kind, "the record is removed"),
                     Ok(false) => tracing::info!(name, kind, "the record is not ours any more"),
                     Err(error) => tracing::error!(%error, name, kind, "the record cannot be removed"),
@@ -273,12 +331,18 @@ struct Told {
 }
 
 impl RecordError {
-    /// What does not work, for a person at the other end of the world.
-    fn in_short(&self) -> &'static str {
-        match self {
+    /// What does not work and why, for a person at the other end of the world.
+    fn in_short(&self) -> String {
+        let cause = std::error::Error::source(self).map(ToString::to_string);
+        let what = match self {
             Self::Metadata(_) => "the machine's metadata are not answered",
             Self::Zone(ZoneError::Call(error)) if error.kind() == irp_aws::Kind::Network => "AWS unreachable",
             Self::Zone(_) => "the record cannot be kept",
+            Self::Unsettled => "not all name servers know the record after five minutes",
+        };
+        match cause {
+            Some(why) => format!("{what}, retrying: {why}"),
+            None => format!("{what}, asking again"),
         }
     }
 }
@@ -289,4 +353,6 @@ enum RecordError {
     Metadata(#[from] ImdsError),
     #[error("the records are not written")]
     Zone(#[from] ZoneError),
+    #[error("the records are written, and not all name servers know them after {} s", SETTLES_WITHIN.as_secs())]
+    Unsettled,
 }

@@ -3,20 +3,25 @@
 //!
 //! What cannot be read closes its paths: the policy stands, without a secret, and everybody who is connected
 //! hears of it. A machine that took the secret's absence for "no policy" would let everything in. What could be read
-//! once goes on to count while it cannot be read again.
+//! once goes on to count while it cannot be read again. Either way it stands among the edge's troubles.
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use irp_aws::Aws;
 use irp_edge::{
     config::Host,
     http::{access::Access, webhook::Policies},
     notices::Notices,
+    troubles::Troubles,
 };
 use irp_webhook::Provider;
 use irp_wire::name::Hostname;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -35,11 +40,17 @@ const SECRET: &str = "secretsmanager:";
 const BY_WAY_OF: &str = "/aws/reference/secretsmanager/";
 /// How often references are read again.
 const READ_EVERY: Duration = Duration::from_secs(60);
+/// How long the first reading may take: no visitor is served before it, and systemd gives the service 90 s to start.
+const FIRST_WITHIN: Duration = Duration::from_secs(10);
+
+/// The part of the edge that this is, in its list of troubles.
+const PART: &str = "signing secrets";
 
 /// The secrets of providers, and the policies that they make.
 pub(crate) struct SigningSecrets {
     aws: Aws,
     notices: Notices,
+    troubles: Troubles,
     kept: Vec<Kept>,
     now: Arc<Notify>,
 }
@@ -49,6 +60,8 @@ struct Kept {
     reference: String,
     /// `None` while it could never be read.
     value: Option<SecretString>,
+    /// Why it could not be read the last time.
+    why: Option<String>,
     policies: Policies,
 }
 
@@ -57,25 +70,39 @@ struct Kept {
 /// # Errors
 ///
 /// When a secret is of no use for its provider.
-pub(crate) async fn read(aws: &Aws, table: &Secrets, notices: &Notices) -> Result<SigningSecrets, Failure> {
+pub(crate) async fn read(
+    aws: &Aws,
+    table: &Secrets,
+    notices: &Notices,
+    troubles: &Troubles,
+) -> Result<SigningSecrets, Failure> {
+    let referred = table.referred()?;
+    let first = |reference| async move {
+        let late = || format!("AWS has not answered within {} s", FIRST_WITHIN.as_secs());
+        timeout(FIRST_WITHIN, value_of(aws, reference)).await.unwrap_or_else(|_| Err(late()))
+    };
+    let values = join_all(referred.iter().map(|it| first(it.reference))).await;
     let mut kept = Vec::new();
-    for Referred { provider, path, reference } in table.referred()? {
+    for (Referred { provider, path, reference }, value) in referred.into_iter().zip(values) {
         let name = provider.name();
-        let value = match value_of(aws, reference).await {
-            Ok(value) => Some(value),
-            Err(why) => {
-                tracing::error!(provider = name, reference, why, "the signing secret cannot be read");
-                notices.post(format!(
-                    "the signing secret {reference} cannot be read ({why}): this edge refuses what {name} \
-                     sends, until it can be"
-                ));
-                None
-            }
+        if let Err(why) = &value {
+            tracing::error!(provider = name, reference, why, "the signing secret cannot be read");
+            notices.post(format!(
+                "the signing secret {reference} cannot be read ({why}): this edge refuses what {name} sends, until \
+                 it can be"
+            ));
+        }
+        let (value, why) = match value {
+            Ok(value) => (Some(value), None),
+            Err(why) => (None, Some(why)),
         };
         let policies = policies::for_secret(&provider, path, value.as_ref())?;
-        kept.push(Kept { provider, reference: reference.to_owned(), value, policies });
+        kept.push(Kept { provider, reference: reference.to_owned(), value, why, policies });
     }
-    Ok(SigningSecrets { aws: aws.clone(), notices: notices.clone(), kept, now: Arc::default() })
+    let (aws, notices, troubles) = (aws.clone(), notices.clone(), troubles.clone());
+    let secrets = SigningSecrets { aws, notices, troubles, kept, now: Arc::default() };
+    secrets.tell();
+    Ok(secrets)
 }
 
 async fn value_of(aws: &Aws, reference: &str) -> Result<SecretString, String> {
@@ -131,19 +158,43 @@ impl SigningSecrets {
             for kept in &mut self.kept {
                 kept.refresh(&self.aws, &self.notices).await;
             }
+            self.tell();
+        }
+    }
+
+    /// Tells what cannot be read at the moment, and what that means.
+    fn tell(&self) {
+        let missing = self.kept.iter().filter_map(Kept::trouble).collect::<Vec<_>>();
+        if missing.is_empty() {
+            self.troubles.clear(PART);
+        } else {
+            self.troubles.set(PART, missing.join("; "));
         }
     }
 }
 
 impl Kept {
+    fn trouble(&self) -> Option<String> {
+        let (why, name) = (self.why.as_ref()?, self.provider.name());
+        let meanwhile = if self.value.is_some() {
+            "the one that was read before counts".to_owned()
+        } else {
+            format!("what {name} sends is refused")
+        };
+        Some(format!("the signing secret {} cannot be read, retrying ({meanwhile}): {why}", self.reference))
+    }
+
     async fn refresh(&mut self, aws: &Aws, notices: &Notices) {
         let (provider, reference) = (self.provider.name(), &self.reference);
         let value = match value_of(aws, reference).await {
             Ok(value) => value,
             Err(why) => {
-                return tracing::debug!(provider, reference, why, "the signing secret cannot be read again");
+                tracing::debug!(provider, reference, why, "the signing secret cannot be read again");
+                self.why = Some(why);
+                return;
             }
         };
+        self.why = None;
         if self.value.as_ref().is_some_and(|before| before.expose_secret() == value.expose_secret()) {
             return;
         }

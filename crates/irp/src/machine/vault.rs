@@ -23,8 +23,10 @@ use tokio::time::timeout;
 
 use crate::clock;
 
-/// How long a call may take at the start, while no visitor is served.
+/// How long a call may take at the start, while no visitor is served: the one for a snapshot, and the one for their names.
+/// systemd gives the service 90 s to start.
 const READ_WITHIN: Duration = Duration::from_secs(30);
+const LISTED_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long it may take to leave what there is. systemd waits a minute for the edge to end, in which requests are
 /// drained, too.
@@ -73,7 +75,7 @@ impl S3Vault {
     }
 
     async fn names(&self) -> Result<Vec<String>, Trouble> {
-        let listed = within(READ_WITHIN, self.s3.list_objects(&self.bucket, &self.folder)).await?;
+        let listed = within(LISTED_WITHIN, self.s3.list_objects(&self.bucket, &self.folder)).await?;
         let mut names: Vec<String> = listed
             .into_iter()
             .filter_map(|object| object.key.strip_prefix(&self.folder).map(ToOwned::to_owned))

@@ -102,6 +102,11 @@ impl Zone {
         Ok(self.route53.wait_in_sync(change).await?)
     }
 
+    /// Whether all name servers know of a change.
+    pub(crate) async fn is_settled(&self, change: &ChangeId) -> Result<bool, ZoneError> {
+        Ok(self.route53.is_in_sync(change).await?)
+    }
+
     /// What the set holds, if there is one.
     pub(crate) async fn values(
         &self,

@@ -2,6 +2,8 @@
 
 mod forget;
 mod inbox;
+mod killed;
+mod refusals;
 mod role;
 mod stage;
 mod up;

@@ -47,7 +47,8 @@ pub(crate) struct Stage {
     pub(crate) tables: String,
     /// The port of the edge; 0 is a free one.
     pub(crate) port: u16,
-    _dns: Responder,
+    /// Answers for the zone.
+    pub(crate) dns: Responder,
 }
 
 impl Stage {
@@ -67,7 +68,7 @@ impl Stage {
         let key = keygen(home.path());
         let tables = key_table(&key, &[NAME]);
         let endpoint = moto.url();
-        Self { home, imds, zone, pebble, moto, root, endpoint, key, tables, port: 0, _dns: dns }
+        Self { home, imds, zone, pebble, moto, root, endpoint, key, tables, port: 0, dns }
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
