@@ -37,6 +37,8 @@ use tokio_rustls::TlsAcceptor;
 pub struct Orders {
     /// Between when it wants certificates to be renewed; it has no such interface without.
     pub window: Option<(SystemTime, SystemTime)>,
+    /// Whether the next order that is taken fulfils that wish: there is no window any more.
+    pub window_is_for_once: bool,
     /// The answer to orders, in place of taking them: status, `Retry-After`, body.
     pub refusal: Option<(u16, String, String)>,
     /// The error type with which it refuses an order that names a predecessor, such as `alreadyReplaced`.
@@ -249,6 +251,9 @@ impl State {
         };
         self.asked.push(Asked { at: (self.now)(), replaces: replaces.clone(), taken: answer.is_none() });
         answer.unwrap_or_else(|| {
+            if self.told.window_is_for_once {
+                self.told.window = None;
+            }
             let number = self.orders.len();
             self.orders.insert(number, Order { replaces, chain_pem: None });
             self.order(number, 201)

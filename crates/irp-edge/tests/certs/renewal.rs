@@ -113,20 +113,23 @@ async fn the_authority_says_when_and_may_change_its_mind_and_is_told_what_is_rep
 
 #[tokio::test]
 async fn an_authority_that_dislikes_the_predecessor_is_asked_again_without() {
-    let months = Months::start().await;
-    let start = months.now();
-    months.ca.tell(|told| {
-        told.window = Some((start + DAY, start + DAY * 2));
-        told.refuses_replaces = Some("alreadyReplaced".to_owned());
-    });
-    let mut edge = months.edge();
-    let renew_at = renewal_before(&mut edge, start + DAY * 3).await;
-    months.clock.advance(renew_at.duration_since(start).unwrap());
-    ready_after(&mut edge, start + DAY * 90).await;
-    let asked: Vec<_> =
-        months.ca.asked().iter().map(|asked| (asked.replaces.is_some(), asked.taken)).collect();
-    assert_eq!(asked, [(false, true), (true, false), (false, true)]);
-    edge.stop().await;
+    // RFC 9773, section 5: replaced by another order, not to be parsed, not of this account.
+    for refused in ["alreadyReplaced", "malformed", "unauthorized"] {
+        let months = Months::start().await;
+        let start = months.now();
+        months.ca.tell(|told| {
+            told.window = Some((start + DAY, start + DAY * 2));
+            told.refuses_replaces = Some(refused.to_owned());
+        });
+        let mut edge = months.edge();
+        let renew_at = renewal_before(&mut edge, start + DAY * 3).await;
+        months.clock.advance(renew_at.duration_since(start).unwrap());
+        ready_after(&mut edge, start + DAY * 90).await;
+        let asked: Vec<_> =
+            months.ca.asked().iter().map(|asked| (asked.replaces.is_some(), asked.taken)).collect();
+        assert_eq!(asked, [(false, true), (true, false), (false, true)], "{refused}");
+        edge.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -120,6 +120,41 @@ async fn killed_between_order_and_certificate_the_next_machine_fetches_that_orde
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_machine_renews_when_the_authority_wishes_and_without_a_predecessor_if_that_is_refused() {
+    let stage = Stage::set().await;
+    let folder = stage.file("canned");
+    fs::create_dir(&folder).unwrap();
+    let day = Duration::from_secs(86_400);
+    let ca = CannedCa::start(&folder, Arc::new(SystemTime::now), day * 90).await.unwrap();
+    let root = ca.root_pem.to_str().unwrap().to_owned();
+    let edge = stage.boot_at(&ca.directory_url, &ca.root_pem, 1.0);
+    stage.serves(&edge, &root).await;
+    edge.stop();
+    // The authority has to revoke: the window has passed. Of the predecessor it wants to know nothing.
+    for (renewals, refused) in ["alreadyReplaced", "malformed", "unauthorized"].into_iter().enumerate() {
+        let now = SystemTime::now();
+        ca.tell(|told| {
+            told.window = Some((now - day * 2, now - day));
+            told.window_is_for_once = true;
+            told.refuses_replaces = Some(refused.to_owned());
+        });
+        let edge = stage.boot_at(&ca.directory_url, &ca.root_pem, 1.0);
+        eventually("it is renewed", || ca.asked().len() > 2 * (renewals + 1)).await;
+        stage.serves(&edge, &root).await;
+        edge.stop();
+        let asked = ca.asked();
+        let [with, without] = &asked[asked.len() - 2..] else { panic!("{asked:?}") };
+        assert!(with.replaces.as_ref().is_some_and(|id| id.contains('.')) && !with.taken, "{asked:?}");
+        assert!(without.replaces.is_none() && without.taken, "{asked:?}");
+    }
+    // Four certificates in a week are as many as irp asks for; the fourth is served to its end.
+    let edge = stage.boot_at(&ca.directory_url, &ca.root_pem, 1.0);
+    stage.serves(&edge, &root).await;
+    edge.stop();
+    assert_eq!(ca.asked().iter().filter(|asked| asked.taken).count(), 4, "{:?}", ca.asked());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_planned_end_is_told_to_everybody_who_connects() {
     let stage = Stage::set().await;
     let end = SystemTime::now() + Duration::from_secs(600);
