@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use irp_wire::{key::PublicKey, name::Hostname};
+use irp_wire::{key::PublicKey, name::Hostname, private};
 
 /// What the file said about an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,12 +151,9 @@ fn read(file: &Path) -> Result<String, KnownEdgesError> {
 
 fn append(file: &Path, line: &str) -> io::Result<()> {
     if let Some(folder) = file.parent() {
-        crate::keys::file::create_private_folder(folder)?;
+        private::make_folder(folder)?;
     }
-    let mut options = fs::File::options();
-    options.append(true).create(true);
-    crate::keys::file::private(&mut options);
-    options.open(file)?.write_all(line.as_bytes())
+    private::options().append(true).create(true).open(file)?.write_all(line.as_bytes())
 }
 
 /// Writes a new file beside the old one and puts it in its place, so a crash leaves one of the two.
@@ -164,10 +161,7 @@ fn replace(file: &Path, text: &str) -> io::Result<()> {
     let mut name = file.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let new = file.with_file_name(name);
-    let mut options = fs::File::options();
-    options.write(true).create(true).truncate(true);
-    crate::keys::file::private(&mut options);
-    let mut out = options.open(&new)?;
+    let mut out = private::options().write(true).create(true).truncate(true).open(&new)?;
     out.write_all(text.as_bytes())?;
     out.sync_all()?;
     fs::rename(&new, file)

@@ -13,6 +13,7 @@
 //!
 //! Nothing here reads the environment or prints: paths, proxies and keys come in [`ClientConfig`].
 
+pub mod apart;
 mod backoff;
 pub mod call;
 mod clock;

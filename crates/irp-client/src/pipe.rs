@@ -15,6 +15,9 @@
 
 mod child;
 mod cutter;
+#[cfg_attr(windows, path = "pipe/input/windows.rs")]
+#[cfg_attr(not(windows), path = "pipe/input/unix.rs")]
+mod input;
 mod preamble;
 
 use std::{
@@ -27,12 +30,11 @@ use std::{
 use irp_wire::tasks::Tasks;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::UnixStream,
     process::{ChildStdout, Command},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use self::{cutter::Cutter, preamble::Preamble};
+use self::{cutter::Cutter, input::Input, preamble::Preamble};
 
 /// The most that `session-manager-plugin` reads at a time, in bytes.
 pub const READ: usize = 1024;
@@ -139,7 +141,7 @@ pub enum Opening {
 #[derive(Debug)]
 pub struct Pipe {
     name: String,
-    input: UnixStream,
+    input: Input,
     cutter: Cutter,
     output: ChildStdout,
     preamble: Preamble,

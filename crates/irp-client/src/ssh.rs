@@ -10,6 +10,9 @@
 mod folder;
 mod host_keys;
 mod login;
+#[cfg_attr(windows, path = "ssh/quoting/windows.rs")]
+#[cfg_attr(not(windows), path = "ssh/quoting/unix.rs")]
+pub mod quoting;
 mod supervise;
 mod words;
 

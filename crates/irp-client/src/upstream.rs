@@ -3,6 +3,8 @@
 pub(crate) mod body;
 pub(crate) mod connect;
 pub(crate) mod pool;
+#[cfg_attr(windows, path = "upstream/socket/windows.rs")]
+mod socket;
 pub(crate) mod tls;
 
 use std::{fmt, path::PathBuf, str::FromStr};
@@ -53,6 +55,9 @@ pub enum UpstreamError {
     /// A relative path of a unix socket.
     #[error("`{0}` is no absolute path of a unix socket: write `unix:/run/app.sock`")]
     Path(String),
+    /// A unix socket on a system where nobody can reach one.
+    #[error("`{0}`: an upstream at a unix socket is for Linux and macOS: let it listen on a port")]
+    NoSockets(String),
 }
 
 impl Upstream {
@@ -116,6 +121,9 @@ impl FromStr for Upstream {
             let path = path.strip_prefix("//").unwrap_or(path);
             if !path.starts_with('/') || path.len() == 1 {
                 return Err(UpstreamError::Path(text.to_owned()));
+            }
+            if !socket::IS_REACHABLE {
+                return Err(UpstreamError::NoSockets(text.to_owned()));
             }
             return Ok(Self { scheme: Scheme::Http, place: Place::Unix(path.into()) });
         }

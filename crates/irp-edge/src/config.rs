@@ -16,11 +16,10 @@ use crate::{
     outside::Outside,
     power::{Power, Presence},
     troubles::Troubles,
-    tunnels::{
-        native,
-        sshd::{Owner, SshdWayConfig, UpstreamPort},
-    },
+    tunnels::native,
 };
+
+pub use crate::ssh_way::SshWay;
 
 /// How long requests may go on after the edge was asked to stop.
 pub const DRAIN: Duration = Duration::from_secs(20);
@@ -124,19 +123,4 @@ pub enum CertificateSource {
         /// The files of http-01, for the listener without TLS.
         http_tokens: Option<Arc<HttpTokens>>,
     },
-}
-
-/// Tunnels of stock OpenSSH.
-#[derive(Debug, Clone)]
-pub struct SshWay {
-    /// The name whose requests come out at the port.
-    pub name: Hostname,
-    /// The port at which `ssh -R` comes out.
-    pub port: UpstreamPort,
-    /// Further names, each at a socket of its own, and the folder of these sockets.
-    pub sockets: Option<(PathBuf, Vec<Hostname>)>,
-    /// Who may have forwards.
-    pub owner: Owner,
-    /// Our own sshd for SSH connections on the public port; `None` refuses them.
-    pub on_public_port: Option<SshdWayConfig>,
 }

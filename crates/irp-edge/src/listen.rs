@@ -29,8 +29,11 @@ const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
 /// When the address is taken, not of this machine, or may not be bound.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restarted edge takes its port back although connections of the old one still linger.
-    socket.set_reuse_address(true)?;
+    // A restarted edge takes its port back although connections of the old one still linger. On Windows, where it does so
+    // by itself, the option means that anybody may take a port from whoever has it.
+    if cfg!(unix) {
+        socket.set_reuse_address(true)?;
+    }
     if let SocketAddr::V6(v6) = address {
         socket.set_only_v6(*v6.ip() != Ipv6Addr::UNSPECIFIED)?;
     }

@@ -13,6 +13,7 @@ pub mod hello;
 pub mod key;
 pub mod name;
 pub mod policy;
+pub mod private;
 pub mod proof;
 pub mod report;
 pub mod seldom;

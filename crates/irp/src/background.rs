@@ -3,25 +3,28 @@
 //! # Contract
 //!
 //! In irp's state folder, `background/` has three files for each name: a record (JSON: who it is), a log, and a socket. The
-//! socket is what counts: as long as somebody answers there the client lives, so nothing depends on a process id that
+//! socket (on Windows a named pipe, which is not in the folder) is what counts: as long as somebody answers there the client lives, so nothing depends on a process id that
 //! another process may have by now. To whoever connects, the client tells its [`Report`] once its tunnel stands; a line
 //! `leave` asks it to leave as Ctrl-C does; the connection ends when the process ends.
 //!
-//! The folder is the user's alone (mode 0700), and so is what can be asked of the client.
+//! The folder is the user's alone, and so is what can be asked of the client.
 
+#[cfg_attr(windows, path = "background/apart/windows.rs")]
+#[cfg_attr(not(windows), path = "background/apart/unix.rs")]
+mod apart;
 mod post;
+#[cfg_attr(windows, path = "background/socket/windows.rs")]
+#[cfg_attr(not(windows), path = "background/socket/unix.rs")]
+mod socket;
 mod visit;
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use aws_lc_rs::digest;
-use irp_wire::name::Hostname;
+use irp_wire::{name::Hostname, private};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::{post::Post, visit::Visit};
+pub(crate) use self::{apart::start, post::Post, visit::Visit};
 use crate::{
     config,
     environment::Environment,
@@ -64,8 +67,7 @@ impl Place {
     /// When there is no state folder, or it cannot be made.
     pub(crate) fn of(name: &Hostname, environment: &Environment) -> Result<Self, Failure> {
         let folder = folder(environment)?;
-        let made = private_folder(&folder);
-        made.map_err(|error| {
+        private::make_folder(&folder).map_err(|error| {
             Failure::new(Kind::Config, format!("cannot make {}", folder.display())).because(&error)
         })?;
         // Names may be longer than the path of a socket, some hundred bytes.
@@ -126,10 +128,4 @@ const RECORD: &str = "json";
 
 fn folder(environment: &Environment) -> Result<PathBuf, Failure> {
     Ok(config::state_dir(environment)?.join("background"))
-}
-
-fn private_folder(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }

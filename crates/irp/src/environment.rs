@@ -1,6 +1,14 @@
 //! The environment, read once: no other module of this program asks for a variable.
 
-use std::{env, ffi::OsString, path::PathBuf};
+#[cfg_attr(windows, path = "environment/windows.rs")]
+#[cfg_attr(not(windows), path = "environment/unix.rs")]
+mod system;
+
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+};
 
 use irp_launch::settings::Key;
 use secrecy::SecretString;
@@ -11,19 +19,19 @@ pub(crate) const COMPLETE: &str = "IRP_COMPLETE";
 /// What the environment says, as far as irp listens to it.
 #[derive(Debug)]
 pub(crate) struct Environment {
-    /// `HOME`.
+    /// `HOME`; on Windows `USERPROFILE`.
     pub(crate) home: Option<PathBuf>,
-    /// Where settings are: `$XDG_CONFIG_HOME/irp`, else `~/.config/irp`.
+    /// Where settings are: `$XDG_CONFIG_HOME/irp`, else `~/.config/irp`, on Windows `%APPDATA%\irp`.
     pub(crate) config_dir: Option<PathBuf>,
-    /// Where irp keeps what it made: `$XDG_STATE_HOME/irp`, else `~/.local/state/irp`.
+    /// Where irp keeps what it made: `$XDG_STATE_HOME/irp`, else `~/.local/state/irp`, on Windows `%LOCALAPPDATA%\irp`.
     pub(crate) state_dir: Option<PathBuf>,
-    /// `USER`, else `LOGNAME`: the first label of the public name when none is given.
+    /// `USER`, else `LOGNAME`, on Windows `USERNAME`: the first label of the public name when none is given.
     pub(crate) user: Option<String>,
     /// `HTTPS_PROXY`, else `https_proxy`; it may hold a password.
     pub(crate) https_proxy: Option<SecretString>,
     /// `NO_PROXY`, else `no_proxy`.
     pub(crate) no_proxy: Option<String>,
-    /// `SSH_AUTH_SOCK`: where the ssh-agent listens.
+    /// `SSH_AUTH_SOCK`: where the ssh-agent listens; on Windows else the pipe of its service, where that runs.
     pub(crate) ssh_auth_sock: Option<PathBuf>,
     /// `NO_COLOR` is set to something (<https://no-color.org>), or `TERM` is `dumb`.
     pub(crate) no_color: bool,
@@ -36,21 +44,17 @@ pub(crate) struct Environment {
 impl Environment {
     /// Reads all of it.
     pub(crate) fn read() -> Self {
-        let home = path("HOME");
-        let below_home = |folder: &str| home.as_ref().map(|home| home.join(folder));
         Self {
-            config_dir: path("XDG_CONFIG_HOME").or_else(|| below_home(".config")).map(|dir| dir.join("irp")),
-            state_dir: path("XDG_STATE_HOME")
-                .or_else(|| below_home(".local/state"))
-                .map(|dir| dir.join("irp")),
-            user: text("USER").or_else(|| text("LOGNAME")),
+            config_dir: path("XDG_CONFIG_HOME").or_else(system::config_folder).map(|dir| dir.join("irp")),
+            state_dir: path("XDG_STATE_HOME").or_else(system::state_folder).map(|dir| dir.join("irp")),
+            user: system::user(),
             https_proxy: text("HTTPS_PROXY").or_else(|| text("https_proxy")).map(SecretString::from),
             no_proxy: text("NO_PROXY").or_else(|| text("no_proxy")),
-            ssh_auth_sock: path("SSH_AUTH_SOCK"),
+            ssh_auth_sock: system::agent(),
             no_color: given("NO_COLOR").is_some() || given("TERM").is_some_and(|term| term == "dumb"),
             complete: text(COMPLETE),
             log: text("IRP_LOG"),
-            home,
+            home: system::home(),
         }
     }
 }
@@ -77,6 +81,11 @@ fn path(name: &str) -> Option<PathBuf> {
 /// The file of this program, where the system tells.
 pub(crate) fn this_program() -> Option<PathBuf> {
     env::current_exe().ok()
+}
+
+/// What is to be started for a program that was typed so: on Windows its file, wherever that ends with more than `.exe`.
+pub(crate) fn program(typed: &OsStr) -> PathBuf {
+    system::program(typed)
 }
 
 /// The settings of a launch that are variables.

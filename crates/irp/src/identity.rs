@@ -13,7 +13,7 @@ use irp_wire::key::{PublicKey, SecretKey, Signer};
 use secrecy::SecretString;
 
 use crate::{
-    config,
+    advice, config,
     environment::Environment,
     error::{Failure, Kind},
     ui::Ui,
@@ -52,7 +52,7 @@ pub(crate) async fn find(
     if wish.agent_only {
         let Some(socket) = agent else {
             return Err(Failure::new(Kind::Config, "there is no ssh-agent: SSH_AUTH_SOCK is not set")
-                .hint("eval \"$(ssh-agent)\" && ssh-add"));
+                .hint(advice::START_AGENT));
         };
         let wanted = wish.file.map(file::public_half).transpose().map_err(|error| unusable(&error))?;
         return from_agent(socket, wanted).await;

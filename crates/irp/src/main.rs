@@ -3,6 +3,7 @@
 //! `main` only composes: it reads the environment, parses what was typed, prepares the terminal, runs one
 //! command of [`commands`], and turns a failure into its exit code.
 
+mod advice;
 mod authority;
 mod background;
 mod cli;
@@ -14,6 +15,7 @@ mod dns_hook;
 mod echo;
 mod environment;
 mod error;
+mod exit_status;
 mod identity;
 mod log;
 mod machine;

@@ -1,4 +1,10 @@
 //! Ctrl-C and SIGTERM: once means finish and leave, twice means now. SIGHUP: read the configuration again.
+//!
+//! Windows has Ctrl-C and Ctrl-Break, the end of the console, and nothing that asks for the configuration.
+
+#[cfg_attr(windows, path = "signals/windows.rs")]
+#[cfg_attr(not(windows), path = "signals/unix.rs")]
+mod system;
 
 use std::{
     io,
@@ -9,12 +15,9 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    sync::Notify,
-    time::Instant,
-};
+use tokio::{sync::Notify, time::Instant};
 
+use self::system::{Asked, Orphaned, Reread};
 use crate::error::{Failure, Kind};
 
 /// The exit code after the second signal: 128 and the number of SIGINT, as shells count.
@@ -27,28 +30,22 @@ const ECHO: Duration = Duration::from_millis(100);
 /// What tells the process to end.
 #[derive(Debug)]
 pub(crate) struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Option<Signal>,
+    told: Asked,
+    hangup: Option<Orphaned>,
     last: Option<Instant>,
     asked: Arc<Notify>,
     heard: Arc<AtomicBool>,
 }
 
 impl Signals {
-    /// Takes both signals over from the system.
+    /// Takes the signals over from the system.
     ///
     /// # Errors
     ///
     /// When the system does not hand them over.
     pub(crate) fn listen() -> Result<Self, Failure> {
-        let both = || -> io::Result<Self> {
-            let interrupt = signal(SignalKind::interrupt())?;
-            let terminate = signal(SignalKind::terminate())?;
-            let (asked, heard) = (Arc::default(), Arc::default());
-            Ok(Self { interrupt, terminate, hangup: None, last: None, asked, heard })
-        };
-        both().map_err(|error| deaf(&error))
+        let told = Asked::listen().map_err(|error| deaf(&error))?;
+        Ok(Self { told, hangup: None, last: None, asked: Arc::default(), heard: Arc::default() })
     }
 
     /// Takes over the end of the terminal too, which else ends the process: for one that has others to end first.
@@ -57,7 +54,7 @@ impl Signals {
     ///
     /// When the system does not hand it over.
     pub(crate) fn and_hangup(&mut self) -> Result<(), Failure> {
-        self.hangup = Some(signal(SignalKind::hangup()).map_err(|error| deaf(&error))?);
+        self.hangup = Some(Orphaned::listen().map_err(|error| deaf(&error))?);
         Ok(())
     }
 
@@ -75,8 +72,7 @@ impl Signals {
     pub(crate) async fn next(&mut self) {
         loop {
             tokio::select! {
-                _ = self.interrupt.recv() => {}
-                _ = self.terminate.recv() => {}
+                () = self.told.next() => {}
                 () = hung_up(&mut self.hangup) => {}
                 () = self.asked.notified() => break,
             }
@@ -89,11 +85,9 @@ impl Signals {
     }
 }
 
-async fn hung_up(hangup: &mut Option<Signal>) {
+async fn hung_up(hangup: &mut Option<Orphaned>) {
     match hangup {
-        Some(hangup) => {
-            hangup.recv().await;
-        }
+        Some(hangup) => hangup.next().await,
         None => std::future::pending().await,
     }
 }
@@ -102,25 +96,43 @@ fn deaf(error: &io::Error) -> Failure {
     Failure::new(Kind::Internal, "cannot listen to signals").because(error)
 }
 
-/// What tells a server to read its configuration again. Where nobody listens, SIGHUP ends the process: that is
-/// right for programs on a terminal that goes away.
+/// The end of the terminal, for a program without one of its own: ssh's `ProxyCommand`.
 #[derive(Debug)]
-pub(crate) struct Reload(Signal);
+pub(crate) struct Hangup(Orphaned);
 
-impl Reload {
-    /// Takes SIGHUP over from the system.
+impl Hangup {
+    /// Takes it over from the system.
     ///
     /// # Errors
     ///
     /// When the system does not hand it over.
     pub(crate) fn listen() -> Result<Self, Failure> {
-        Ok(Self(signal(SignalKind::hangup()).map_err(|error| deaf(&error))?))
+        Ok(Self(Orphaned::listen().map_err(|error| deaf(&error))?))
+    }
+
+    /// Waits for it.
+    pub(crate) async fn next(&mut self) {
+        self.0.next().await;
+    }
+}
+
+/// What tells a server to read its configuration again. Where nobody listens, SIGHUP ends the process: that is
+/// right for programs on a terminal that goes away.
+#[derive(Debug)]
+pub(crate) struct Reload(Reread);
+
+impl Reload {
+    /// Takes it over from the system.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not hand it over.
+    pub(crate) fn listen() -> Result<Self, Failure> {
+        Ok(Self(Reread::listen().map_err(|error| deaf(&error))?))
     }
 
     /// Waits for the next one.
     pub(crate) async fn next(&mut self) {
-        if self.0.recv().await.is_none() {
-            std::future::pending().await
-        }
+        self.0.next().await;
     }
 }

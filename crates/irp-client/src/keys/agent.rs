@@ -1,6 +1,11 @@
-//! A small client for ssh-agent (draft-ietf-sshm-ssh-agent): list keys, sign.
+//! A small client for ssh-agent (draft-ietf-sshm-ssh-agent): list keys, sign. Its socket is a unix socket, or a named
+//! pipe of Windows.
 //!
 //! Each question is a connection of its own: an agent that was restarted is simply there again.
+
+#[cfg_attr(windows, path = "agent/windows.rs")]
+#[cfg_attr(not(windows), path = "agent/unix.rs")]
+mod system;
 
 use std::{
     fmt, io,
@@ -170,7 +175,7 @@ async fn sign(socket: &Path, key: &PublicKey, message: &[u8]) -> Result<Vec<u8>,
 
 async fn ask_at(socket: &Path, question: &[u8], limit: Duration) -> Result<Vec<u8>, AgentError> {
     let asked = timeout(limit, async {
-        let connected = tokio::net::UnixStream::connect(socket).await;
+        let connected = system::connect(socket).await;
         let stream = connected.map_err(|source| AgentError::Connect { socket: socket.to_owned(), source })?;
         ask(stream, question).await
     });

@@ -7,7 +7,10 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use irp_wire::key::{KEY_TYPE, KeyError, PublicKey, SecretKey};
+use irp_wire::{
+    key::{KEY_TYPE, KeyError, PublicKey, SecretKey},
+    private,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use ssh_key::{
     LineEnding, PrivateKey,
@@ -112,7 +115,7 @@ pub fn public_half(file: &Path) -> Result<PublicKey, KeyFileError> {
     Ok(text.parse()?)
 }
 
-/// Makes a key: `file` with mode 0600 in OpenSSH's format, and `file.pub` beside it with `comment`.
+/// Makes a key: `file`, for this account alone, in OpenSSH's format, and `file.pub` beside it with `comment`.
 ///
 /// # Errors
 ///
@@ -131,12 +134,11 @@ pub fn generate(file: &Path, comment: &str) -> Result<SecretKey, KeyFileError> {
     let key = PrivateKey::new(pair, comment.as_str()).map_err(|error| format_error(file, &error))?;
     let text = key.to_openssh(LineEnding::LF).map_err(|error| format_error(file, &error))?;
     if let Some(folder) = file.parent() {
-        create_private_folder(folder).map_err(failed(file))?;
+        private::make_folder(folder).map_err(failed(file))?;
     }
-    let mut options = fs::File::options();
-    options.write(true).create_new(true);
-    private(&mut options);
-    options.open(file).and_then(|mut out| out.write_all(text.as_bytes())).map_err(failed(file))?;
+    let mut out = private::options();
+    out.write(true).create_new(true);
+    out.open(file).and_then(|mut out| out.write_all(text.as_bytes())).map_err(failed(file))?;
 
     let mut name = file.as_os_str().to_owned();
     name.push(".pub");
@@ -219,24 +221,4 @@ fn secret(file: &Path, key: &PrivateKey) -> Result<SecretKey, KeyFileError> {
 
 fn format_error(file: &Path, why: &dyn std::fmt::Display) -> KeyFileError {
     KeyFileError::Format { file: file.to_owned(), why: why.to_string() }
-}
-
-/// Makes `folder` and what is missing above it, for nobody else to enter.
-pub(crate) fn create_private_folder(folder: &Path) -> io::Result<()> {
-    if folder.as_os_str().is_empty() || folder.is_dir() {
-        return Ok(());
-    }
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
-}
-
-/// Lets nobody else read or write a file that is made with `options`.
-pub(crate) fn private(options: &mut fs::OpenOptions) {
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-    #[cfg(not(unix))]
-    let _ = options;
 }

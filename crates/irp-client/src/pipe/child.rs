@@ -1,18 +1,20 @@
 //! The child process of a pipe: how it is started, and how it ends.
 
-use std::{io, os::fd::OwnedFd, pin::Pin, process::Stdio, sync::PoisonError, time::Duration};
+use std::{io, pin::Pin, process::Stdio, sync::PoisonError, time::Duration};
 
 use irp_wire::tasks::Tasks;
-use socket2::{Domain, Socket, Type};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
-    net::UnixStream,
     process::{Child, ChildStderr, ChildStdout},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Carried, SAID_MAX, Said};
+use super::{
+    Carried, SAID_MAX, Said,
+    input::{self, Input},
+};
+use crate::apart;
 
 /// How long the program may take to leave once its stdin is closed.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
@@ -32,29 +34,22 @@ pub(super) fn start(
     said: Said,
     gone: CancellationToken,
     owner: &Tasks,
-) -> io::Result<(UnixStream, ChildStdout)> {
+) -> io::Result<(Input, ChildStdout)> {
     let Carried { mut program, afterwards } = carried;
-    let (ours, theirs) = Socket::pair(Domain::UNIX, packets(), None)?;
-    ours.set_nonblocking(true)?;
-    let ours = std::os::unix::net::UnixStream::from(OwnedFd::from(ours));
-    program.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let prepared = input::prepare(&mut program)?;
+    program.stdout(Stdio::piped()).stderr(Stdio::piped());
     // Signals of the terminal are for irp alone, and what is forgotten is killed.
-    program.process_group(0).kill_on_drop(true);
+    apart::set(&mut program);
+    program.kill_on_drop(true);
     let mut child = program.spawn()?;
     // The command holds the child's end of its stdin: while it lives, the child never reads an end.
     drop(program);
     let missing = || io::Error::other("the program has no stdout");
     let output = child.stdout.take().ok_or_else(missing)?;
     let errors = child.stderr.take().ok_or_else(missing)?;
-    let input = UnixStream::from_std(ours)?;
+    let input = input::of(prepared, &mut child)?;
     owner.spawn(keep(child, errors, said, gone, afterwards));
     Ok((input, output))
-}
-
-/// Each write is to be one read of the program, which packets guarantee. Where the system has none between
-/// processes, a program that falls behind reads pieces together.
-fn packets() -> Type {
-    if cfg!(target_vendor = "apple") { Type::STREAM } else { Type::SEQPACKET }
 }
 
 /// Sees to the program's end.

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::keys::file::create_private_folder;
+use irp_wire::private;
 
 /// A folder that nobody else can enter, removed on drop with all that is in it.
 #[derive(Debug)]
@@ -18,11 +18,11 @@ impl PrivateFolder {
     ///
     /// When it cannot be made.
     pub fn create(parent: &Path) -> io::Result<Self> {
-        create_private_folder(parent)?;
+        private::make_folder(parent)?;
         let mut random = [0; 8];
         aws_lc_rs::rand::fill(&mut random).map_err(|_| io::Error::other("there is no randomness"))?;
         let folder = parent.join(format!("ssh-{:016x}", u64::from_le_bytes(random)));
-        create_private_folder(&folder)?;
+        private::make_folder(&folder)?;
         Ok(Self(folder))
     }
 

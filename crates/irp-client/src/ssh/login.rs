@@ -2,14 +2,14 @@
 
 use std::{
     ffi::OsString,
-    fs,
     io::{self, Write as _},
     net::IpAddr,
     path::{Path, PathBuf},
 };
 
-use super::HostKeys;
-use crate::keys::file::private;
+use irp_wire::private;
+
+use super::{HostKeys, quoting};
 
 /// How often ssh asks whether the machine is still there, in seconds, and how often in vain. It also keeps a session
 /// of Session Manager alive, which ends after 20 idle minutes.
@@ -72,12 +72,12 @@ impl Login {
             option(fixed.into());
         }
         option(format!("HostKeyAlias={}", self.machine).into());
-        option(joined("UserKnownHostsFile=", &quoted(&known_hosts)));
+        option(joined("UserKnownHostsFile=", &quoting::path(&known_hosts)));
         option(format!("ServerAliveInterval={ALIVE_INTERVAL}").into());
         option(format!("ServerAliveCountMax={ALIVE_COUNT}").into());
         option(format!("ConnectTimeout={CONNECT_TIMEOUT}").into());
         for identity in &self.identities {
-            option(joined("IdentityFile=", &quoted(identity)));
+            option(joined("IdentityFile=", &quoting::path(identity)));
         }
         if self.only_these {
             option("IdentitiesOnly=yes".into());
@@ -103,36 +103,30 @@ impl Login {
     }
 }
 
-fn joined(key: &str, value: &OsString) -> OsString {
+fn joined(key: &str, value: &str) -> OsString {
     let mut text = OsString::from(key);
     text.push(value);
     text
 }
 
-/// A path in an option of ssh: in quotes for its spaces, `%` doubled since it begins a token.
-fn quoted(path: &Path) -> OsString {
-    format!("\"{}\"", path.display().to_string().replace('%', "%%")).into()
-}
-
-/// A word of a `ProxyCommand`, which the user's shell reads after ssh has replaced its tokens.
+/// A word of a `ProxyCommand`.
 fn for_shell(word: &OsString) -> OsString {
     let text = word.to_string_lossy();
     let harmless = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=@+,".contains(letter);
     if !text.is_empty() && text.chars().all(harmless) {
         return word.clone();
     }
-    format!("'{}'", text.replace('\'', "'\\''").replace('%', "%%")).into()
+    quoting::word(&text).into()
 }
 
 fn write_private(file: &Path, text: &str) -> io::Result<()> {
-    let mut options = fs::File::options();
-    options.write(true).create(true).truncate(true);
-    private(&mut options);
-    options.open(file)?.write_all(text.as_bytes())
+    private::options().write(true).create(true).truncate(true).open(file)?.write_all(text.as_bytes())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use irp_wire::key::SecretKey;
 
     use super::*;

@@ -15,7 +15,7 @@ use super::{
     words::{self, Heard},
 };
 use crate::{
-    DialError, Event, EventSink, RunError, Upstream,
+    DialError, Event, EventSink, RunError, Upstream, apart,
     backoff::{Backoff, Fault, random},
     life::{pause, with_causes},
     pipe::CarrierError,
@@ -203,7 +203,8 @@ async fn log_in(
     let mut command = Command::new(PROGRAM);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     // Signals of the terminal are for irp alone, and what is forgotten is killed.
-    command.process_group(0).kill_on_drop(true);
+    apart::set(&mut command);
+    command.kill_on_drop(true);
     let mut child = command.spawn().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
             CarrierError::lasting("there is no ssh on this PC").hint("install OpenSSH")

@@ -17,7 +17,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::{
-    Place, Scheme, Upstream,
+    Place, Scheme, Upstream, socket,
     tls::{self, UpstreamTrust},
 };
 use crate::{
@@ -45,7 +45,7 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) async fn is_listening(place: &Place) -> bool {
     let look = async {
         match place {
-            Place::Unix(path) => tokio::net::UnixStream::connect(path).await.is_ok(),
+            Place::Unix(path) => socket::connect(path).await.is_ok(),
             Place::Tcp { host, port } => match resolve(host, *port).await {
                 Ok(addresses) => connect_any(&addresses, LOOK_TIMEOUT).await.is_ok(),
                 Err(_) => false,
@@ -112,7 +112,7 @@ impl Connector {
         let (host, port) = match &self.upstream.place {
             Place::Tcp { host, port } => (host.as_str(), *port),
             Place::Unix(path) => {
-                let connected = tokio::net::UnixStream::connect(path).await;
+                let connected = socket::connect(path).await;
                 return connected
                     .map(|stream| Box::new(stream) as Box<dyn Stream>)
                     .map_err(|error| self.no_answer(Failure::Refused, error));

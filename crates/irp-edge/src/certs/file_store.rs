@@ -10,7 +10,7 @@ use aws_lc_rs::digest;
 use futures_util::future::BoxFuture;
 
 use super::{
-    folder::Folder,
+    folder::{Folder, Readers},
     store::{Blob, BlobName, Cause, MAX_BLOB, Store, StoreError, Version, When, Written},
 };
 
@@ -72,7 +72,7 @@ impl Store for FileStore {
                 if !holds(folder, &file, &when)? {
                     return Ok(Written::Refused);
                 }
-                folder.write(&lock, &file, &bytes, 0o600)?;
+                folder.write(&lock, &file, &bytes, Readers::Myself)?;
                 Ok(Written::Done(version_of(&bytes)))
             })
             .await

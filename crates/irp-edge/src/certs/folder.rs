@@ -1,17 +1,16 @@
 //! A folder of secrets on the disk of this machine: what [`FileStore`](super::FileStore) and
 //! [`LocalCa`](super::LocalCa) have in common.
 //!
-//! The folder is 0700; a file appears whole or not at all (written beside, synced, renamed); whoever changes
+//! The folder is the edge's alone; a file appears whole or not at all (written beside, synced, renamed); whoever changes
 //! something holds the folder's lock, which the kernel takes back when the process dies.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{FlockOperation, flock};
+use irp_wire::private;
 
 use super::store::MAX_BLOB;
 
@@ -23,6 +22,15 @@ pub(super) struct Folder {
     path: PathBuf,
 }
 
+/// Who may read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Readers {
+    /// This account alone.
+    Myself,
+    /// Everybody who may enter the folder.
+    Everybody,
+}
+
 /// Held while the folder is changed; let go on drop.
 #[derive(Debug)]
 pub(super) struct Locked {
@@ -30,14 +38,11 @@ pub(super) struct Locked {
 }
 
 impl Folder {
-    /// Opens the folder, made with mode 0700 if it is not there. One that is there must be ours alone: wider
-    /// modes are narrowed, since keys are to be put in it.
+    /// Opens the folder, made for this account alone if it is not there. One that is there is closed to others,
+    /// since keys are to be put in it.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        let mode = fs::metadata(path)?.permissions().mode();
-        if mode & 0o077 != 0 {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
-        }
+        private::make_folder(path)?;
+        private::narrow_folder(path)?;
         Ok(Self { path: path.to_owned() })
     }
 
@@ -47,13 +52,12 @@ impl Folder {
 
     /// Waits for the folder's lock. Its holders do a few file operations each, so the wait is short.
     pub(super) fn lock(&self) -> io::Result<Locked> {
-        let file =
-            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(self.path(LOCK))?;
+        let file = private::options().create(true).truncate(false).write(true).open(self.path(LOCK))?;
         loop {
-            match flock(&file, FlockOperation::LockExclusive) {
+            match file.lock() {
                 Ok(()) => return Ok(Locked { _file: file }),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
     }
@@ -74,14 +78,19 @@ impl Folder {
     }
 
     /// Writes a file whole. Only to be called under the lock, which also makes the name of the part unique.
-    pub(super) fn write(&self, _: &Locked, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
+    pub(super) fn write(&self, _: &Locked, name: &str, bytes: &[u8], readers: Readers) -> io::Result<()> {
         let part = self.path(&format!(".part-{name}"));
         // A part that a killed process left may have another mode.
         match fs::remove_file(&part) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file = OpenOptions::new().create_new(true).write(true).mode(mode).open(&part)?;
+        let mut options = OpenOptions::new();
+        match readers {
+            Readers::Myself => private::only_mine(&mut options),
+            Readers::Everybody => private::readable_by_all(&mut options),
+        }
+        let mut file = options.create_new(true).write(true).open(&part)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&part, self.path(name))?;
@@ -112,6 +121,6 @@ impl Folder {
 
     /// A rename is lasting once the folder itself is synced.
     fn sync(&self) -> io::Result<()> {
-        File::open(&self.path)?.sync_all()
+        private::sync_folder(&self.path)
     }
 }

@@ -23,7 +23,7 @@ use x509_parser::parse_x509_certificate;
 use super::{
     chain::{Certificate, ChainError},
     clock::Clock,
-    folder::Folder,
+    folder::{Folder, Readers},
     names::Names,
     renew::renew_at,
     resolver::Certificates,
@@ -71,10 +71,10 @@ impl LocalCa {
         let (key_pem, certificate_pem) = create(now).map_err(LocalCaError::Sign)?;
         // The key goes first: a process killed in between leaves a key without a certificate, which is made anew.
         match folder.remove(&lock, CERTIFICATE_FILE) {
-            Ok(_) => folder.write(&lock, KEY_FILE, key_pem.expose_secret().as_bytes(), 0o600),
+            Ok(_) => folder.write(&lock, KEY_FILE, key_pem.expose_secret().as_bytes(), Readers::Myself),
             Err(error) => Err(error),
         }
-        .and_then(|()| folder.write(&lock, CERTIFICATE_FILE, certificate_pem.as_bytes(), 0o644))
+        .and_then(|()| folder.write(&lock, CERTIFICATE_FILE, certificate_pem.as_bytes(), Readers::Everybody))
         .map_err(failed)?;
         load(&folder)?.ok_or_else(|| LocalCaError::Damaged { path: folder.path(CERTIFICATE_FILE) })
     }

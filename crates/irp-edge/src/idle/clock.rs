@@ -1,5 +1,9 @@
 //! A clock that goes on while the machine sleeps and that nobody can set.
 
+#[cfg_attr(windows, path = "clock/windows.rs")]
+#[cfg_attr(not(windows), path = "clock/unix.rs")]
+mod system;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 /// A point on a [`Clock`]: the time since some fixed start, such as the machine's boot.
@@ -47,27 +51,16 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
     }
 }
 
-/// The system's clock since boot, sleep included (`CLOCK_BOOTTIME`).
+/// The system's clock since some fixed start, sleep included.
 ///
-/// `CLOCK_MONOTONIC`, which timers run on, stands still while the machine sleeps: a laptop that is closed every
+/// Linux's `CLOCK_MONOTONIC`, which timers run on, stands still while the machine sleeps: a laptop that is closed every
 /// night would keep its edge for days.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BootClock;
 
 impl Clock for BootClock {
     fn now(&self) -> Moment {
-        use rustix::time::{ClockId, clock_gettime};
-
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        let clock = ClockId::Boottime;
-        // Elsewhere it has other names; `Monotonic` is never early, only late after sleep.
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        let clock = ClockId::Monotonic;
-
-        let time = clock_gettime(clock);
-        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-        let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
-        Moment(Duration::new(seconds, nanos))
+        Moment(system::since_start())
     }
 }
 

@@ -1,14 +1,10 @@
 //! The file of the inbox: three tables of redb. A commit is on the disk when it returns (one fsync), or it has not
 //! happened; a process that is killed in the midst of one finds the state before it.
 
-use std::{
-    fs::{self, OpenOptions},
-    io,
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
-    path::Path,
-};
+use std::{io, path::Path};
 
 use aws_lc_rs::rand;
+use irp_wire::private;
 use redb::{
     Builder, Database, ReadableDatabase as _, ReadableTable as _, TableDefinition, backends::FileBackend,
 };
@@ -70,13 +66,10 @@ impl From<io::Error> for FileError {
 }
 
 impl File {
-    /// Opens the file, made with mode 0600 if it is not there, and puts it right after a crash.
+    /// Opens the file, made for this account alone if it is not there, and puts it right after a crash.
     pub(super) fn open(path: &Path) -> Result<Self, FileError> {
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        if file.metadata()?.permissions().mode() & 0o077 != 0 {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-        }
+        let file = private::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        private::narrow_file(path)?;
         let backend = FileBackend::new(file).map_err(FileError::of)?;
         let database = Builder::new().set_cache_size(CACHE).create_with_backend(backend);
         let this = Self { database: database.map_err(FileError::of)? };
@@ -195,6 +188,8 @@ impl File {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
     use super::*;
 
     #[test]

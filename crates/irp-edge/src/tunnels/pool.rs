@@ -260,11 +260,7 @@ impl Forward {
                 if let Some(nudge) = &self.nudge {
                     nudge.look();
                 }
-                let port = match &self.address {
-                    ForwardAddress::Tcp(port) => Some(port.get()),
-                    ForwardAddress::Unix(_) => None,
-                };
-                SendError::Refused { port, at }
+                SendError::Refused { port: self.address.port(), at }
             }
             _ => SendError::Dial { at, source },
         }

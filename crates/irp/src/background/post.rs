@@ -11,14 +11,16 @@ use std::{
 
 use irp_wire::{name::Hostname, tasks::Tasks};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::{UnixListener, UnixStream},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, split},
     sync::{Notify, Semaphore, watch},
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::DropGuard;
 
-use super::{LEAVE, LINE_MAX, Place, Report};
+use super::{
+    LEAVE, LINE_MAX, Place, Report, apart,
+    socket::{Listener, Stream},
+};
 use crate::{
     environment::Environment,
     error::{Failure, Kind},
@@ -55,8 +57,7 @@ impl Post {
         leave: Arc<Notify>,
         environment: &Environment,
     ) -> Result<Self, Failure> {
-        // A session of its own: closing the terminal ends its processes. It fails only where that is so already.
-        let _ = rustix::process::setsid();
+        apart::leave_terminal();
         let place = Place::of(name, environment)?;
         let report = Report {
             name: name.to_string(),
@@ -69,14 +70,14 @@ impl Post {
             |error: io::Error| Failure::new(Kind::Config, "cannot answer in the background").because(&error);
         // Whoever started this process has made sure that nobody else answers there.
         place.clear();
-        let listener = UnixListener::bind(place.socket()).map_err(failed)?;
+        let mut listener = Listener::bind(&place).map_err(failed)?;
         let text = serde_json::to_vec(&report).unwrap_or_default();
         fs::write(place.record(), text).map_err(failed)?;
         let tasks = Tasks::new();
         let callers = Arc::new(Semaphore::new(CALLERS_MAX));
         let answering = tasks.clone();
         tasks.spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
+            while let Ok(stream) = listener.accept().await {
                 let Ok(place) = Arc::clone(&callers).try_acquire_owned() else { continue };
                 let (report, standing, leave) = (report.clone(), standing.clone(), Arc::clone(&leave));
                 answering.spawn(async move {
@@ -110,12 +111,12 @@ impl Drop for Post {
 
 /// Tells one caller the report once the tunnel stands, and hears what it wants, until it hangs up.
 async fn answer(
-    stream: UnixStream,
+    stream: Stream,
     mut report: Report,
     mut standing: watch::Receiver<Option<Vec<String>>>,
     leave: &Notify,
 ) -> io::Result<()> {
-    let (from, mut to) = stream.into_split();
+    let (from, mut to) = split(stream);
     let mut from = BufReader::new(from).take(LINE_MAX);
     let mut told = false;
     let mut heard = String::new();

@@ -3,27 +3,28 @@
 use std::{io, time::Duration};
 
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::{
-        UnixStream,
-        unix::{OwnedReadHalf, OwnedWriteHalf},
+    io::{
+        AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, ReadHalf, WriteHalf, split,
     },
     time::timeout,
 };
 
-use super::{LEAVE, LINE_MAX, Place, Report};
+use super::{
+    LEAVE, LINE_MAX, Place, Report,
+    socket::{self, Stream},
+};
 
 /// A connection to a client in the background.
 #[derive(Debug)]
 pub(crate) struct Visit {
-    from: BufReader<OwnedReadHalf>,
-    to: OwnedWriteHalf,
+    from: BufReader<ReadHalf<Stream>>,
+    to: WriteHalf<Stream>,
 }
 
 impl Visit {
     /// Connects; `None` when nobody is there (any more).
     pub(crate) async fn pay(place: &Place) -> Option<Self> {
-        let (from, to) = UnixStream::connect(place.socket()).await.ok()?.into_split();
+        let (from, to) = split(socket::connect(place).await.ok()?);
         Some(Self { from: BufReader::new(from), to })
     }
 

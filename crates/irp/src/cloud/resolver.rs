@@ -4,10 +4,12 @@
 //! The answer is only shown to a person, so it need not be proof against forgers beyond a random number and the
 //! question that it repeats.
 
+#[cfg_attr(windows, path = "resolver/windows.rs")]
+#[cfg_attr(not(windows), path = "resolver/unix.rs")]
+mod system;
+
 use std::{
-    fs,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
-    path::Path,
+    net::{Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
@@ -27,10 +29,11 @@ const TRIES: usize = 2;
 /// The largest answer over UDP without EDNS.
 const UDP_MAX: usize = 512;
 
+/// Where name servers listen.
+const PORT: u16 = 53;
+
 /// More pointers than that in one name are a loop.
 const POINTERS_MAX: usize = 16;
-
-const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// The types that are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +75,7 @@ pub(crate) enum Record {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ResolveError {
     /// Nobody is known to ask.
-    #[error("/etc/resolv.conf names no name server")]
+    #[error("{} names no name server", system::SETTINGS)]
     NoServer,
     /// It cannot be asked so.
     #[error("`{0}` is no name to ask for")]
@@ -99,17 +102,7 @@ pub(crate) enum ResolveError {
 ///
 /// When there is none.
 pub(crate) fn of_system() -> Result<SocketAddr, ResolveError> {
-    let text = fs::read_to_string(Path::new(RESOLV_CONF)).unwrap_or_default();
-    first_server(&text).ok_or(ResolveError::NoServer)
-}
-
-fn first_server(text: &str) -> Option<SocketAddr> {
-    text.lines().find_map(|line| {
-        let mut words = line.split_whitespace();
-        let address = words.next().filter(|word| *word == "nameserver").and_then(|_| words.next())?;
-        let address: IpAddr = address.split('%').next()?.parse().ok()?;
-        Some(SocketAddr::new(address, 53))
-    })
+    system::first_server().map(|address| SocketAddr::new(address, PORT)).ok_or(ResolveError::NoServer)
 }
 
 /// Asks for the records of a name.
@@ -260,15 +253,6 @@ fn name_at(message: &[u8], mut at: usize) -> Option<(String, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_first_server_of_the_system_is_found() {
-        let text =
-            "# nameserver 192.0.2.1\nsearch example.com\nnameserver 192.0.2.53\nnameserver 192.0.2.54\n";
-        assert_eq!(first_server(text), Some(([192, 0, 2, 53], 53).into()));
-        assert_eq!(first_server("nameserver fe80::1%eth0\n").map(|server| server.is_ipv6()), Some(true));
-        assert_eq!(first_server("options edns0\n"), None);
-    }
 
     #[test]
     fn a_question_is_what_the_rfc_says() {

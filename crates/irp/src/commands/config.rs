@@ -2,6 +2,8 @@
 
 use std::{path::Path, process::ExitCode};
 
+use irp_client::ssh::quoting;
+
 use crate::{
     cli::{
         launch::Settings,
@@ -38,15 +40,16 @@ fn ssh(flags: &ConfigSsh, environment: &Environment, ui: &Ui) -> Result<String, 
             "i-*".to_owned()
         }
     };
+    let word = |path: &Path| quoting::word(&path.display().to_string());
     let mut proxy = format!(
         "{} ssh-proxy %h %p --os-user %r --push-key {} --known-hosts {}",
-        for_shell(&program),
-        for_shell(&key),
-        for_shell(&known_hosts),
+        word(&program),
+        word(&key),
+        word(&known_hosts),
     );
     for (flag, value) in [("--profile", &flags.access.profile), ("--region", &flags.access.region)] {
         if let Some(value) = value {
-            proxy.push_str(&format!(" {flag} {}", for_shell(Path::new(value))));
+            proxy.push_str(&format!(" {flag} {}", quoting::word(value)));
         }
     }
     let user = &flags.os_user;
@@ -64,17 +67,7 @@ fn ssh(flags: &ConfigSsh, environment: &Environment, ui: &Ui) -> Result<String, 
          \x20   UpdateHostKeys no\n\
          \x20   CheckHostIP no\n\
          \x20   ServerAliveInterval 30\n",
-        key = in_quotes(&key),
-        known_hosts = in_quotes(&known_hosts),
+        key = quoting::path(&key),
+        known_hosts = quoting::path(&known_hosts),
     ))
-}
-
-/// A path in a line of ssh's configuration: in quotes for its spaces, `%` doubled since it begins a token.
-fn in_quotes(path: &Path) -> String {
-    format!("\"{}\"", path.display().to_string().replace('%', "%%"))
-}
-
-/// A word of a `ProxyCommand`, which the person's shell reads after ssh has replaced its tokens.
-fn for_shell(word: &Path) -> String {
-    format!("'{}'", word.display().to_string().replace('\'', "'\\''").replace('%', "%%"))
 }

@@ -5,6 +5,7 @@ use std::{process::ExitCode, time::Duration};
 use serde_json::json;
 
 use crate::{
+    advice,
     background::{Place, Report, Visit},
     cli::Disconnect,
     environment::Environment,
@@ -43,7 +44,7 @@ pub(super) async fn run(flags: &Disconnect, environment: &Environment, ui: &Ui) 
         step.failed();
         return Err(Failure::new(Kind::Internal, format!("process {} does not end", report.pid))
             .hint(format!("its log is {}", report.log.display()))
-            .hint(format!("kill {}", report.pid)));
+            .hint(advice::end_process(report.pid)));
     }
     step.done(&report.name);
     ui.event("disconnected", &json!({ "name": report.name, "pid": report.pid }));

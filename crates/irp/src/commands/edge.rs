@@ -1,5 +1,8 @@
 //! `irp edge --config FILE`.
 
+#[cfg_attr(not(target_os = "linux"), path = "edge/service/elsewhere.rs")]
+mod service;
+
 use std::{collections::BTreeSet, io, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use irp_edge::{
@@ -13,15 +16,12 @@ use irp_edge::{
     troubles::Troubles,
 };
 use irp_wire::tasks::Tasks;
-use sd_notify::NotifyState;
-use tokio::{
-    sync::{Notify, oneshot},
-    time::interval,
-};
+use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use self::service::Watchdog;
 use crate::{
-    cli,
+    advice, cli,
     config::{edge, edge_file::EdgeFile},
     environment::Environment,
     error::{Failure, Kind},
@@ -167,8 +167,8 @@ async fn serve(
     let tasks = Tasks::new();
     let running = Box::pin(edge.run(shutdown.clone()));
     tasks.spawn(async move { tell_end.send(running.await) });
-    tell_systemd(&[NotifyState::Ready]);
-    let mut watchdog = watchdog();
+    service::tell_ready();
+    let mut watchdog = Watchdog::of_service();
     loop {
         tokio::select! {
             biased;
@@ -176,12 +176,12 @@ async fn serve(
                 if shutdown.is_cancelled() {
                     return Ok(QUIT_CODE.into());
                 }
-                tell_systemd(&[NotifyState::Stopping]);
+                service::tell_stopping();
                 departure.begin(&tasks);
                 shutdown.cancel();
             }
             ended = &mut end => {
-                tell_systemd(&[NotifyState::Stopping]);
+                service::tell_stopping();
                 if !tasks.shutdown(WITHDRAW_WITHIN).await.in_time {
                     tracing::error!("taking the machine's records away takes too long: ending with them");
                 }
@@ -192,7 +192,7 @@ async fn serve(
                 };
             }
             () = reload.next() => keys.read_again(),
-            () = next(&mut watchdog) => tell_systemd(&[NotifyState::Watchdog]),
+            () = watchdog.tick() => {}
         }
     }
 }
@@ -233,36 +233,16 @@ impl KeysFile {
     }
 }
 
-/// Ticks twice in the time after which systemd would take the process for hung (`WatchdogSec=`).
-fn watchdog() -> Option<tokio::time::Interval> {
-    let within: Duration = sd_notify::watchdog_enabled()?;
-    Some(interval(within / 2))
-}
-
-async fn next(watchdog: &mut Option<tokio::time::Interval>) {
-    match watchdog {
-        Some(interval) => drop(interval.tick().await),
-        None => std::future::pending().await,
-    }
-}
-
-/// Tells systemd, where there is one (`Type=notify`).
-fn tell_systemd(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        tracing::warn!(%error, "cannot tell systemd");
-    }
-}
-
 /// The person's words for why the edge did not start.
 pub(super) fn explain(error: &BindError) -> Failure {
     let failure = Failure::new(Kind::Config, "the edge cannot start").because(error);
     let BindError::Listen { address, source } = error else { return failure };
     let port = address.port();
     match source.kind() {
-        io::ErrorKind::AddrInUse => failure.hint(format!("see who has the port: ss -ltnp 'sport = :{port}'")),
-        io::ErrorKind::PermissionDenied => failure.hint(
-            "ports below 1024 need AmbientCapabilities=CAP_NET_BIND_SERVICE in a systemd unit, or root",
-        ),
+        io::ErrorKind::AddrInUse => {
+            failure.hint(format!("see who has the port: {}", advice::who_listens(port)))
+        }
+        io::ErrorKind::PermissionDenied => failure.hint(advice::BIND_LOW_PORT),
         _ => failure,
     }
 }

@@ -4,6 +4,8 @@
 //! find their upstream. When irp leaves, the whole group is asked to end, and killed if it does not. Its stdin never
 //! holds anything, and ends when irp does: programs that watch it end too, even where irp was killed.
 
+#[cfg_attr(windows, path = "program/group/windows.rs")]
+#[cfg_attr(not(windows), path = "program/group/unix.rs")]
 mod group;
 
 use std::{
@@ -14,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use irp_client::Upstream;
+use irp_client::{Upstream, apart};
 use serde_json::json;
 use tokio::{
     process::{Child, ChildStdin, Command},
@@ -23,7 +25,9 @@ use tokio::{
 
 use self::group::Group;
 use crate::{
+    environment,
     error::{Failure, Kind},
+    exit_status,
     signals::{QUIT_CODE, Signals},
     ui::{Step, Ui},
 };
@@ -88,10 +92,11 @@ impl Program {
     fn start(self, url: &str, ui: &Ui) -> Result<Running, Failure> {
         let told = told(&self.words);
         let mut words = self.words.iter();
-        let mut command = Command::new(words.next().map(OsString::as_os_str).unwrap_or_default());
+        let mut command =
+            Command::new(environment::program(words.next().map(OsString::as_os_str).unwrap_or_default()));
         let [out, err] = ui.for_a_program();
         command.args(words).env(PUBLIC_URL, url).stdin(Stdio::piped()).stdout(out).stderr(err);
-        group::separate(&mut command);
+        apart::set(&mut command);
         let mut child = command.kill_on_drop(true).spawn().map_err(|error| {
             let failure = Failure::new(Kind::User, format!("cannot start `{told}`")).because(&error);
             match error.kind() {
@@ -231,7 +236,7 @@ impl Running {
 
     /// The code of its end as shells count, once that was seen.
     fn code(&self) -> Option<u8> {
-        self.ended.map(group::code)
+        self.ended.map(exit_status::code)
     }
 
     /// Tells that it has ended by itself.
@@ -240,7 +245,7 @@ impl Running {
         if let Some(step) = self.step.take() {
             step.failed();
         }
-        ui.event("program_ended", &json!({ "code": group::code(status) }));
+        ui.event("program_ended", &json!({ "code": exit_status::code(status) }));
         ui.line(&format!("{} has ended ({status}), and irp with it", self.told));
     }
 

@@ -1,11 +1,12 @@
 //! `irp ssh [NAME] [-- COMMAND…]`, and what it shares with `irp logs`: a login of the system's ssh.
 
-use std::{io, os::unix::process::ExitStatusExt as _, process::ExitCode, time::Duration};
+use std::{io, process::ExitCode, time::Duration};
 
 use irp_client::ssh::{Entrance as _, Login, PROGRAM, PrivateFolder};
 use tokio::{process::Command, time::timeout};
 
 use crate::{
+    advice,
     cli::{
         launch::Settings,
         shell::{Shell, Target},
@@ -18,15 +19,13 @@ use crate::{
     config,
     environment::Environment,
     error::{Failure, Kind},
+    exit_status,
     signals::Signals,
     ui::Ui,
 };
 
 /// How long ssh may take to end after a signal that it got too.
 const ENDS_WITHIN: Duration = Duration::from_secs(3);
-
-/// What shells add to the number of a signal.
-const BY_SIGNAL: i32 = 128;
 
 /// Logs in, and runs what was typed.
 pub(super) async fn run(flags: &Shell, environment: &Environment, ui: &Ui) -> Result<ExitCode, Failure> {
@@ -98,7 +97,7 @@ impl Entered {
         let mut child = ssh.args(arguments).args(words).kill_on_drop(true).spawn().map_err(|error| {
             match error.kind() {
                 io::ErrorKind::NotFound => {
-                    Failure::new(Kind::Config, "there is no ssh on this PC").hint("install OpenSSH")
+                    Failure::new(Kind::Config, "there is no ssh on this PC").hint(advice::INSTALL_SSH)
                 }
                 _ => Failure::new(Kind::Config, "ssh cannot be started").because(&error),
             }
@@ -119,7 +118,6 @@ impl Entered {
             }
         };
         let status = ended.map_err(|error| Failure::new(Kind::Internal, "ssh is lost").because(&error))?;
-        let code = status.code().or(status.signal().map(|signal| BY_SIGNAL + signal)).unwrap_or(1);
-        Ok((u8::try_from(code).unwrap_or(1).into(), interrupted))
+        Ok((exit_status::code(status).into(), interrupted))
     }
 }

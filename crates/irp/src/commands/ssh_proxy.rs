@@ -3,7 +3,6 @@
 use std::{
     fs, io,
     io::Read as _,
-    os::fd::AsFd as _,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -26,8 +25,8 @@ use crate::{
     },
     environment::Environment,
     error::{Failure, Kind},
-    signals::{Reload, Signals},
-    ui::Ui,
+    signals::{Hangup, Signals},
+    ui::{self, Ui},
 };
 
 /// The most that a session has, in bytes.
@@ -44,7 +43,7 @@ const SSH_PORT: u16 = 22;
 
 /// Carries bytes until one side ends.
 pub(super) async fn run(flags: &SshProxy, environment: &Environment, ui: &Ui) -> Result<ExitCode, Failure> {
-    let (mut signals, mut hangup) = (Signals::listen()?, Reload::listen()?);
+    let (mut signals, mut hangup) = (Signals::listen()?, Hangup::listen()?);
     let preparing = async {
         match &flags.session {
             Some(file) => {
@@ -60,7 +59,7 @@ pub(super) async fn run(flags: &SshProxy, environment: &Environment, ui: &Ui) ->
         () = hangup.next() => return Ok(ExitCode::SUCCESS),
     };
     let closed = |error: io::Error| Failure::new(Kind::User, "this is for ssh to run").because(&error);
-    let (mut stdin, mut stdout) = (input().map_err(closed)?, ui.bytes().map_err(closed)?);
+    let (mut stdin, mut stdout) = (ui::stdin().map_err(closed)?, ui.bytes().map_err(closed)?);
     let tasks = Tasks::new();
     let pipe = Pipe::start(sessions.carry(&session), Opening::Ssh, &tasks)
         .map_err(|error| Failure::new(Kind::Config, "the session cannot be carried").because(&error))?;
@@ -84,12 +83,6 @@ pub(super) async fn run(flags: &SshProxy, environment: &Environment, ui: &Ui) ->
                 .because(&error))
         }
     }
-}
-
-/// stdin, as a file that is read elsewhere than on this thread.
-fn input() -> io::Result<tokio::fs::File> {
-    let same = io::stdin().as_fd().try_clone_to_owned()?;
-    Ok(fs::File::from(same).into())
 }
 
 /// Starts a session by oneself, for an ssh that knows nothing of irp.

@@ -1,5 +1,8 @@
 //! From `edge.toml` to what the edge runs with.
 
+#[cfg_attr(not(target_os = "linux"), path = "edge/sshd/elsewhere.rs")]
+mod sshd;
+
 use std::{fs, path::Path, sync::Arc};
 
 use irp_edge::{
@@ -7,18 +10,16 @@ use irp_edge::{
         AcmeConfig, Certificates, Challenge as Proof, Dns, HttpTokens, LETS_ENCRYPT, LETS_ENCRYPT_STAGING,
         Names,
     },
-    config::{CertificateSource, DRAIN, EdgeConfig, Host as HostRules, SshWay},
+    config::{CertificateSource, DRAIN, EdgeConfig, Host as HostRules},
     http::{Limits as HttpLimits, access},
     idle::IdleAfter,
     keys::{Grant, Keys},
     power::Power,
-    tunnels::{native, sshd},
+    tunnels::native,
 };
 
 use super::{
-    edge_file::{
-        Acme, CertificateMode, Challenge, Directory, EdgeFile, Host, Key, Limits, Network, OnEnd, Sshd,
-    },
+    edge_file::{Acme, CertificateMode, Challenge, Directory, EdgeFile, Host, Key, Limits, Network, OnEnd},
     policies,
 };
 use crate::{
@@ -41,7 +42,7 @@ pub(crate) fn from_file(
     zone: Option<Arc<dyn Dns>>,
 ) -> Result<EdgeConfig, Failure> {
     let certificates = certificates(&file, table, environment, zone)?;
-    let ssh = file.sshd.as_ref().map(|sshd| ssh_way(sshd, &file)).transpose()?;
+    let ssh = file.sshd.as_ref().map(|settings| sshd::way(settings, &file)).transpose()?;
     let idle_after = IdleAfter::from_hours(file.idle.hours)
         .map_err(|error| Failure::new(Kind::Config, "[idle] hours is wrong").because(&error))?;
     let power = match file.idle.on_end {
@@ -189,55 +190,3 @@ fn read_text(path: &Path) -> Result<String, Failure> {
         Failure::new(Kind::Config, format!("cannot read {}", path.display())).because(&error)
     })
 }
-
-fn ssh_way(sshd: &Sshd, file: &EdgeFile) -> Result<SshWay, Failure> {
-    let own: Vec<u16> = file.listen.iter().chain(&file.http_listen).map(std::net::SocketAddr::port).collect();
-    let port = sshd::UpstreamPort::new(sshd.upstream_port, &own)
-        .map_err(|error| Failure::new(Kind::Config, "[sshd] upstream_port is wrong").because(&error))?;
-    let mut names = sshd.names.iter().cloned();
-    let name = names.next().ok_or_else(|| Failure::new(Kind::Internal, "[sshd] has no names"))?;
-    let further: Vec<_> = names.collect();
-    let sockets = (!further.is_empty()).then(|| (sshd.sockets.clone(), further));
-    let on_public_port = if sshd.on_443 { Some(own_sshd(sshd, file, port)?) } else { None };
-    Ok(SshWay { name, port, sockets, owner: sshd::Owner::FirstCome, on_public_port })
-}
-
-/// Our own sshd lets in who may claim all names of this way; they must be one person.
-fn own_sshd(sshd: &Sshd, file: &EdgeFile, port: sshd::UpstreamPort) -> Result<sshd::SshdWayConfig, Failure> {
-    let wrong = |error: &(dyn std::error::Error + 'static)| {
-        Failure::new(Kind::Config, "[sshd] on_443 cannot be switched on").because(error)
-    };
-    let account = sshd::Account::named(&sshd.account).map_err(|error| {
-        wrong(&error).hint(format!("adduser --system --group --shell /bin/sh {}", sshd.account))
-    })?;
-    let may = |key: &&Key| sshd.names.iter().all(|name| key.names.iter().any(|own| own.matches(name)));
-    let mut owned = Vec::new();
-    for key in file.keys.iter().filter(may) {
-        let line = key.public.key.to_string();
-        owned.push((key.public.comment.as_str(), sshd::AuthorizedKey::parse(&line).map_err(|e| wrong(&e))?));
-    }
-    let keys = sshd::OwnerKeys::new(owned).map_err(|error| {
-        wrong(&error)
-            .hint("the keys of one person have the same comment, and may claim all `names` of [sshd]")
-    })?;
-    // Beside the sockets: the account must be able to pass, and the state folder is closed to it.
-    let folder = sshd.sockets.parent().unwrap_or(Path::new("/run/irp")).join("sshd");
-    Ok(sshd::SshdWayConfig {
-        sshd: SSHD.into(),
-        ssh_keygen: SSH_KEYGEN.into(),
-        folder,
-        account,
-        keys,
-        port,
-        sockets: (sshd.names.len() > 1).then(|| sshd.sockets.clone()),
-        share_account: false,
-        alive_interval: sshd::DEFAULT_ALIVE_INTERVAL,
-        alive_count: sshd::DEFAULT_ALIVE_COUNT,
-        login_grace: sshd::DEFAULT_LOGIN_GRACE,
-        limits: sshd::Limits::default(),
-    })
-}
-
-/// Where Debian, Ubuntu and Amazon Linux have them; sshd wants to be called by its whole path.
-const SSHD: &str = "/usr/sbin/sshd";
-const SSH_KEYGEN: &str = "/usr/bin/ssh-keygen";

@@ -329,7 +329,7 @@ fn default_upstream_port() -> u16 {
 }
 
 fn default_account() -> String {
-    irp_edge::tunnels::sshd::DEFAULT_ACCOUNT.into()
+    "irp".into()
 }
 
 fn default_sockets() -> PathBuf {

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 
 pub(crate) use self::toml_file::read;
 use crate::{
+    advice,
     environment::Environment,
     error::{Failure, Kind},
 };
@@ -42,6 +43,5 @@ pub(crate) fn config_dir(environment: &Environment) -> Result<PathBuf, Failure> 
 }
 
 fn homeless(purpose: &str) -> Failure {
-    Failure::new(Kind::Config, format!("there is no folder where irp could {purpose}"))
-        .hint("set HOME, or XDG_STATE_HOME and XDG_CONFIG_HOME, to absolute paths")
+    Failure::new(Kind::Config, format!("there is no folder where irp could {purpose}")).hint(advice::HOMELESS)
 }

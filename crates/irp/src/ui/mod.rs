@@ -9,6 +9,7 @@
 
 mod escape;
 mod rate;
+mod raw;
 mod step;
 mod table;
 mod traffic;
@@ -17,7 +18,6 @@ use std::{
     ffi::OsString,
     fmt::Display,
     io::{self, IsTerminal as _, Write},
-    os::fd::AsFd as _,
     process::{ExitCode, Stdio},
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
@@ -31,7 +31,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use self::{escape::escape, rate::Rate, traffic::grouped};
-pub(crate) use self::{step::Step, traffic::Exchange};
+pub(crate) use self::{raw::stdin, step::Step, traffic::Exchange};
 use crate::{
     clock::{self, Zone},
     cloud::doctor::Check,
@@ -166,8 +166,7 @@ impl Ui {
     ///
     /// When it is closed.
     pub(crate) fn bytes(&self) -> io::Result<tokio::fs::File> {
-        let same = io::stdout().as_fd().try_clone_to_owned()?;
-        Ok(std::fs::File::from(same).into())
+        raw::stdout()
     }
 
     /// Something that happened, for programs: `{"event":"NAME",…}` on stdout, only with `--json`.

@@ -7,9 +7,6 @@ use rustix::process::getuid;
 /// Where accounts are listed.
 const PASSWD: &str = "/etc/passwd";
 
-/// The account that our own sshd lets in when nothing else is configured.
-pub const DEFAULT_ACCOUNT: &str = "irp";
-
 /// A local account. Directories of users elsewhere (LDAP and the like) are not asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {

@@ -31,7 +31,7 @@ mod presence;
 mod server;
 mod sessions;
 
-pub use account::{Account, AccountError, DEFAULT_ACCOUNT};
+pub use account::{Account, AccountError};
 pub use address::{
     DEFAULT_UPSTREAM_PORT, ForwardAddress, ForwardStream, SOCKET_FOLDER, SOCKET_SUFFIX, SocketNameError,
     UpstreamPort, UpstreamPortError, make_socket_folder,

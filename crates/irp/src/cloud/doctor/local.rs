@@ -6,6 +6,7 @@ use irp_launch::settings::Settings;
 use tokio::{process::Command, time::timeout};
 
 use super::Check;
+use crate::advice;
 
 /// The program that carries the bytes of a session of Systems Manager.
 const PLUGIN: &str = "session-manager-plugin";
@@ -37,7 +38,7 @@ pub(crate) fn clock(ahead_s: Option<i64>) -> Check {
     }
     let direction = if ahead > 0 { "ahead of" } else { "behind" };
     Check::bad(CHECK, format!("{off} s {direction} that of AWS; with more than 300 s nothing works"))
-        .mend("set it right: timedatectl set-ntp true, or the settings of your system")
+        .mend(advice::SET_CLOCK)
 }
 
 /// The plugin, and whether it is new enough.

@@ -2,10 +2,8 @@
 
 use std::{
     ffi::OsString,
-    fs,
     io::{self, Write as _},
     net::IpAddr,
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -16,7 +14,7 @@ use irp_client::{
     pipe::CarrierError,
     ssh::{Entrance, HostKeys, Login, Opening, Reach},
 };
-use irp_wire::key::PublicKey;
+use irp_wire::{key::PublicKey, private};
 use secrecy::ExposeSecret as _;
 use tokio::sync::OnceCell;
 
@@ -132,9 +130,11 @@ pub(crate) async fn push(aws: &Aws, id: &str, user: &str, key: &PublicKey) -> Re
 
 /// Writes a session where only its owner reads it. It is a secret, so it does not go on a command line.
 fn keep(session: &Session, file: &Path) -> io::Result<()> {
-    let mut options = fs::File::options();
-    options.write(true).create_new(true).mode(0o600);
-    options.open(file)?.write_all(session.to_json().expose_secret().as_bytes())
+    private::options()
+        .write(true)
+        .create_new(true)
+        .open(file)?
+        .write_all(session.to_json().expose_secret().as_bytes())
 }
 
 impl Entrance for Door {

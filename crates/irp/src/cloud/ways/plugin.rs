@@ -5,6 +5,8 @@ use std::{fmt, io, process::Stdio, time::Duration};
 use irp_client::pipe::CarrierError;
 use tokio::{process::Command, time::timeout};
 
+use crate::advice;
+
 /// What it is called.
 pub(super) const PROGRAM: &str = "session-manager-plugin";
 
@@ -58,7 +60,7 @@ pub(super) async fn check() -> Result<(), CarrierError> {
 fn installing(error: CarrierError) -> CarrierError {
     error
         .hint(format!("install AWS's current one: {PAGE}"))
-        .hint("on macOS: brew install --cask session-manager-plugin")
+        .hint(advice::INSTALL_PLUGIN)
         .hint("or go without it, where a port of the machine is open: --via tls, or --via eic --direct")
 }
 

@@ -3,18 +3,17 @@
 use std::{
     fs::File,
     io::{Read as _, Seek as _, SeekFrom},
-    os::unix::fs::OpenOptionsExt as _,
     path::Path,
     process::{Child, Command, ExitCode, Stdio},
     time::Duration,
 };
 
 use irp_client::Upstream;
-use irp_wire::name::Hostname;
+use irp_wire::{name::Hostname, private};
 use tokio::time::sleep;
 
 use crate::{
-    background::{Place, Report, Visit},
+    background::{self, Place, Report, Visit},
     environment::{self, Environment},
     error::{Failure, Kind},
     signals::{QUIT_CODE, Signals},
@@ -130,7 +129,7 @@ fn tell(report: &Report, ui: &Ui) {
 }
 
 fn new_log(path: &Path) -> Result<File, Failure> {
-    let made = File::options().create(true).write(true).truncate(true).mode(0o600).open(path);
+    let made = private::options().create(true).write(true).truncate(true).open(path);
     made.and_then(|_| File::open(path)).map_err(|error| unwritable(path, &error))
 }
 
@@ -157,7 +156,7 @@ fn start(log: &Path, ui: &Ui) -> Result<Child, Failure> {
     }
     // Ctrl-C on the terminal is for this process, which tells the other one.
     command.stderr(out);
-    command.spawn().map_err(|error| {
+    background::start(&mut command).map_err(|error| {
         Failure::new(Kind::Internal, "no process can be started for the background").because(&error)
     })
 }

@@ -1,30 +1,14 @@
 //! A program with all that it has started: a process group.
 
-use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus};
-
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
-use tokio::process::{Child, Command};
-
-/// The number that shells add to that of a signal.
-const BY_SIGNAL: i32 = 128;
-
-/// Gives the program a process group of its own.
-pub(super) fn separate(command: &mut Command) {
-    command.process_group(0);
-}
-
-/// The exit code as shells count.
-pub(super) fn code(status: ExitStatus) -> u8 {
-    let code = status.code().or_else(|| status.signal().map(|signal| BY_SIGNAL + signal));
-    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
-}
+use tokio::process::Child;
 
 /// A process group, called after its first process. The number is not given away while any process is in it.
 #[derive(Debug)]
 pub(super) struct Group(Option<Pid>);
 
 impl Group {
-    /// That of a child which was started [`separate`].
+    /// That of a child which was started apart.
     pub(super) fn of(child: &Child) -> Self {
         Self(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)))
     }

@@ -1,0 +1,16 @@
+//! Handles.
+
+use std::{fs::File, io, os::windows::io::AsHandle as _};
+
+/// stdin, as a file that is read elsewhere than on this thread.
+///
+/// # Errors
+///
+/// When it is closed.
+pub(crate) fn stdin() -> io::Result<tokio::fs::File> {
+    Ok(File::from(io::stdin().as_handle().try_clone_to_owned()?).into())
+}
+
+pub(in crate::ui) fn stdout() -> io::Result<tokio::fs::File> {
+    Ok(File::from(io::stdout().as_handle().try_clone_to_owned()?).into())
+}
