@@ -25,6 +25,9 @@ pub const PIECE_MAX: usize = 8 * 1024;
 /// How many numbers one line may name.
 pub const NUMBERS_MAX: usize = 1000;
 
+/// What an edge says that has no inbox.
+pub const NOTHING_KEPT: &str = "this edge keeps no events";
+
 /// What the client asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]

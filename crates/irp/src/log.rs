@@ -18,6 +18,9 @@ pub(crate) enum Format {
     Json,
 }
 
+/// Says in a filter what is never of use.
+const SILENT: &str = "rustls_platform_verifier=off";
+
 /// Starts the log with a filter such as `info` or `irp_edge=debug,info`.
 ///
 /// # Errors
@@ -28,7 +31,9 @@ pub(crate) fn start(ui: &Ui, filter: &str, format: Format, named: &str) -> Resul
         .with_default_directive(LevelFilter::WARN.into())
         .parse(filter)
         .map_err(|error| Failure::new(Kind::Config, format!("{named} is no log filter")).because(&error))
-        .map_err(|failure| failure.hint("a filter looks like `info`, or like `irp_edge=debug,info`"))?;
+        .map_err(|failure| failure.hint("a filter looks like `info`, or like `irp_edge=debug,info`"))?
+        // It logs each certificate that it refuses as an error, which whoever connects hears all the same.
+        .add_directive(SILENT.parse().unwrap_or(LevelFilter::WARN.into()));
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(ui.clone()).with_ansi(ui.is_coloured());
     match format {

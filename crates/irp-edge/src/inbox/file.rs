@@ -55,7 +55,11 @@ impl FileError {
     }
 
     fn of(error: impl Into<redb::Error>) -> Self {
-        Self(error.into().to_string())
+        match error.into() {
+            // redb locks the file.
+            redb::Error::DatabaseAlreadyOpen => Self::new("another edge on this machine has it open"),
+            error => Self::new(error),
+        }
     }
 }
 
@@ -228,7 +232,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("inbox.redb");
         let _first = File::open(&path).unwrap();
-        assert!(File::open(&path).unwrap_err().to_string().contains("already open"));
+        assert!(File::open(&path).unwrap_err().to_string().contains("another edge on this machine"));
     }
 
     #[test]

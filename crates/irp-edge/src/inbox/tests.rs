@@ -118,6 +118,15 @@ async fn another_key_opens_nothing_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn two_edges_do_not_share_a_file_and_the_second_one_hears_why() {
+    let place = Place::new();
+    let inbox = place.open(Bounds::DEFAULT, 1).unwrap();
+    let error = place.open(Bounds::DEFAULT, 1).unwrap_err().to_string();
+    assert!(error.contains("another edge on this machine has it open"), "{error}");
+    inbox.close().await;
+}
+
+#[tokio::test]
 async fn what_one_machine_has_kept_another_one_takes_in_once() {
     let (old, new) = (Place::new(), Place::new());
     let inbox = old.open(Bounds::DEFAULT, 1).unwrap();

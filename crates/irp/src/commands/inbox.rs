@@ -5,7 +5,7 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use irp_client::{DialError, Edge, Errand, ErrandError, Roots, keys};
 use irp_wire::{
-    errand::{Ask, Kept, NUMBERS_MAX, Told},
+    errand::{Ask, Kept, NOTHING_KEPT, NUMBERS_MAX, Told},
     hello::HelloError,
     key::Signer,
 };
@@ -181,6 +181,9 @@ fn explain(error: ErrandError, edge: &typed::Edge) -> Failure {
     let failure = Failure::new(kind, format!("the inbox of {} cannot be asked", edge.name)).because(&error);
     match &error {
         ErrandError::Old => failure.hint("bring the irp on the edge up to date"),
+        ErrandError::Refused(why) if why.contains(NOTHING_KEPT) => {
+            failure.hint("its log says why: another edge may run there, or [inbox] of edge.toml is off")
+        }
         ErrandError::Refused(_) => failure.hint(format!("irp inbox ls {}", edge.name)),
         ErrandError::Connect { source, .. } => match source.as_ref() {
             DialError::Hello(HelloError::Refused(_)) => {

@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use irp_wire::{
-    errand::{Ask, Kept, NUMBERS_MAX, PIECE_MAX, Talk, TalkError, Told},
+    errand::{Ask, Kept, NOTHING_KEPT, NUMBERS_MAX, PIECE_MAX, Talk, TalkError, Told},
     name::Hostname,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -22,7 +22,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     for _ in 0..ASKS_MAX {
         let Some(ask) = talk.hear::<Ask>().await? else { return Ok(()) };
         let Some(inbox) = inbox else {
-            talk.say(&failed("this edge keeps no events")).await?;
+            talk.say(&failed(NOTHING_KEPT)).await?;
             continue;
         };
         let own = Own { inbox, names };
