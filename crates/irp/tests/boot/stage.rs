@@ -144,15 +144,27 @@ impl Stage {
         assert!(generate.wait().unwrap().success(), "{chatter}");
         assert!(launched.status.success(), "{}", String::from_utf8_lossy(&launched.stderr));
         let launched: Value = serde_json::from_slice(&launched.stdout).unwrap();
-        let id = launched["Instances"][0]["InstanceId"].as_str().unwrap();
+        self.boot(launched["Instances"][0]["InstanceId"].as_str().unwrap(), ADDRESS)
+    }
+
+    /// Switches a machine of the account on, whose public address is this one.
+    pub(crate) fn boot(&self, id: &str, address: &str) -> Machine {
         let ask = ["ec2", "describe-instance-attribute", "--attribute", "userData", "--instance-id", id];
         let told = self.moto.cli(&ask).unwrap();
         let user_data = BASE64_STANDARD.decode(told["UserData"]["Value"].as_str().unwrap()).unwrap();
         self.imds.set("instance-id", id);
+        self.imds.set("public-ipv4", address);
         self.imds.set("/latest/user-data", &String::from_utf8(user_data).unwrap());
-        let mut machine = Machine::new(&self.path("machine"), &self.path("image")).unwrap();
+        let mut machine = Machine::new(&self.path(id), &self.path("image")).unwrap();
         machine.boot().unwrap();
         machine
+    }
+
+    /// `irp ARGS…` of a person with credentials of the account.
+    pub(crate) fn irp(&self, arguments: &[&str]) -> Command {
+        let mut command = irp(self.home.path(), arguments);
+        command.envs(self.moto.environment());
+        command
     }
 
     /// What a visitor gets who trusts pebble's certificates, and finds the address in the record.
