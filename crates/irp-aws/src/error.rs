@@ -271,13 +271,14 @@ impl Refusal {
             _ if code.contains("Throttl") => Kind::Throttled,
             _ if code.contains("AccessDenied")
                 || code.contains("Unauthorized")
+                || code == "AuthFailure.ServiceLinkedRoleCreationNotPermitted"
                 || code == "AuthException" =>
             {
                 Kind::Denied
             }
             _ if code.contains("AlreadyExists") || code.contains("Duplicate") => Kind::Exists,
             _ if code.contains("NotFound") || code.starts_with("NoSuch") => Kind::NotFound,
-            _ if code.contains("LimitExceeded") => Kind::Quota,
+            _ if code.contains("LimitExceeded") || code == "MaxSpotInstanceCountExceeded" => Kind::Quota,
             _ => match self.status {
                 403 => Kind::Denied,
                 404 => Kind::NotFound,
@@ -321,6 +322,8 @@ mod tests {
             (412, "PreconditionFailed", Kind::Precondition),
             (500, "InsufficientInstanceCapacity", Kind::Capacity),
             (400, "VcpuLimitExceeded", Kind::Quota),
+            (400, "MaxSpotInstanceCountExceeded", Kind::Quota),
+            (400, "AuthFailure.ServiceLinkedRoleCreationNotPermitted", Kind::Denied),
             (400, "DependencyViolation", Kind::InUse),
             (400, "InvalidChangeBatch", Kind::Invalid),
             (503, "Unavailable", Kind::Service),

@@ -31,6 +31,9 @@ pub(crate) fn explain_for(error: &Error, profile: Option<&str>) -> Failure {
         Refusal::ClockSkew { ahead_s } => skewed(error, ahead_s),
         Refusal::Throttled => told(format!("AWS takes no more calls of {action} at the moment"), error)
             .hint("try again in a minute; Route 53 takes five calls a second from a whole account"),
+        Refusal::Capacity if error.is("InsufficientFreeAddressesInSubnet") => {
+            told("that subnet has no free address", error).hint("name another one: --subnet subnet-…")
+        }
         Refusal::Capacity => told("AWS has no free machine of this type here at the moment", error).hint(
             "try another --instance-type, another --subnet (that is another availability zone), or later",
         ),
@@ -56,8 +59,13 @@ fn told(message: impl Into<String>, error: &Error) -> Failure {
 
 /// Whose word it is that counts: AWS says so at the end of its message.
 fn denied(error: &Error) -> Failure {
-    let permission = error.action().permission();
+    if error.is("AuthFailure.ServiceLinkedRoleCreationNotPermitted") {
+        return told("nobody has used spot machines in this account yet, so that EC2's own role for them is missing", error)
+            .hint("who may (iam:CreateServiceLinkedRole), once: aws iam create-service-linked-role --aws-service-name spot.amazonaws.com")
+            .hint("or leave --spot out");
+    }
     let said = error.message();
+    let permission = named(said).unwrap_or_else(|| error.action().permission());
     let has = |words: &str| said.contains(words);
     if has("service control policy") || has("resource control policy") {
         return told(format!("your organisation forbids {permission}"), error)
@@ -76,6 +84,17 @@ fn denied(error: &Error) -> Failure {
         format!("the permission {permission} is missing")
     };
     told(message, error).hint("irp setup --print policy   shows all that you need, as `user`")
+}
+
+/// The action that AWS's message names: a launch needs several, such as `iam:PassRole` and `ec2:CreateTags`.
+fn named(said: &str) -> Option<String> {
+    let (_, behind) = said.split_once("not authorized to perform: ")?;
+    let word = behind.split_whitespace().next()?.trim_end_matches(['.', ',']);
+    let (service, operation) = word.split_once(':')?;
+    let is_word = |text: &str| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    (is_word(service) && is_word(operation)).then(|| word.to_owned())
 }
 
 fn skewed(error: &Error, ahead_s: Option<i64>) -> Failure {
@@ -99,7 +118,14 @@ fn quota(error: &Error) -> Failure {
             .hint("ask for more: aws service-quotas request-service-quota-increase --service-code ec2 --quota-code L-1216C47A --desired-value 8")
             .hint("or end a machine that you do not need: irp ls shows them, irp down NAME ends one");
     }
-    failure.hint("or remove what you do not need any more: irp setup --delete")
+    if error.is("MaxSpotInstanceCountExceeded") {
+        return failure
+            .hint("ask for more: aws service-quotas request-service-quota-increase --service-code ec2 --quota-code L-34B43A08 --desired-value 8")
+            .hint("or leave --spot out: other machines have a quota of their own");
+    }
+    failure
+        .hint("the console of AWS shows it, and takes a request for more: Service Quotas")
+        .hint("or remove what you do not need any more: irp gc finds what irp has left behind")
 }
 
 /// Nobody answered: that is no fault of the account.
@@ -119,5 +145,29 @@ fn invalid(error: &Error) -> Failure {
         }
         Some("Unsupported") => failure.hint("that type is not offered there: try another --instance-type or --subnet"),
         _ => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_action_that_is_missing_is_the_one_that_aws_names() {
+        let said = "You are not authorized to perform this operation. User: arn:aws:iam::123456789012:user/alice is not \
+                    authorized to perform: iam:PassRole on resource: arn:aws:iam::123456789012:role/irp-edge-alice because \
+                    no identity-based policy allows the iam:PassRole action.";
+        assert_eq!(named(said).as_deref(), Some("iam:PassRole"));
+        assert_eq!(
+            named("x is not authorized to perform: ssm:StartSession.").as_deref(),
+            Some("ssm:StartSession")
+        );
+        for said in [
+            "You are not authorized to perform this operation.",
+            "not authorized to perform: \u{1b}[1m:x",
+            "",
+        ] {
+            assert_eq!(named(said), None, "{said}");
+        }
     }
 }

@@ -74,7 +74,7 @@ impl Account {
 }
 
 /// The beginning of a program for a processor (ELF's `e_machine`).
-fn elf(machine: u8, strings: &str) -> Vec<u8> {
+pub(crate) fn elf(machine: u8, strings: &str) -> Vec<u8> {
     let mut file = vec![0_u8; 64];
     file[..6].copy_from_slice(b"\x7fELF\x02\x01");
     file[18] = machine;
@@ -273,12 +273,22 @@ async fn a_zone_without_a_free_machine_is_passed_over() {
     assert_eq!(orders.len(), 2);
     assert_ne!(token(&orders[0]), token(&orders[1]), "another place is another order");
 
+    let (account, subnet) = blocking(move || {
+        let subnets = account.stage.aws(&["ec2", "describe-subnets"]);
+        let subnet = text(&subnets["Subnets"][0]["SubnetId"]).to_owned();
+        (account, subnet)
+    })
+    .await;
     // None anywhere; then what else AWS may say, each with what to do.
     for _ in 0..3 {
         detour.instead("Action=RunInstances", full());
     }
     let denied = "You are not authorized to perform this operation. because no identity-based policy allows the \
                   ec2:RunInstances action";
+    let no_role = "You are not authorized to perform this operation. User: arn:aws:iam::123456789012:user/alice is not \
+                   authorized to perform: iam:PassRole on resource: arn:aws:iam::123456789012:role/irp-edge-alice";
+    let organisation = "User: arn:aws:iam::123456789012:user/alice is not authorized to perform: ec2:RunInstances on \
+                        resource: x with an explicit deny in a service control policy";
     let told = [
         ("", "", "AWS has no free machine of this type"),
         (
@@ -287,12 +297,32 @@ async fn a_zone_without_a_free_machine_is_passed_over() {
             "aws service-quotas request-service-quota-increase",
         ),
         ("UnauthorizedOperation", denied, "the permission ec2:RunInstances is missing"),
+        ("UnauthorizedOperation", no_role, "the permission iam:PassRole is missing"),
+        ("UnauthorizedOperation", organisation, "your organisation forbids ec2:RunInstances"),
+        (
+            "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
+            "no",
+            "create-service-linked-role --aws-service-name spot",
+        ),
+        ("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded", "--quota-code L-34B43A08"),
+        ("InsufficientFreeAddressesInSubnet", "none", "that subnet has no free address"),
+        ("RequestExpired", "Request has expired.", "the AWS session has expired"),
+        (
+            "Unsupported",
+            "not supported in your requested Availability Zone",
+            "that type is not offered there",
+        ),
     ];
+    let settings = ["--subnet", &subnet];
     for (code, message, expected) in told {
         if !code.is_empty() {
-            detour.instead("Action=RunInstances", refusal(403, code, message));
+            detour.straight("Action=RunInstances");
+            let status = if code == "UnauthorizedOperation" { 403 } else { 400 };
+            detour.always("Action=RunInstances", refusal(status, code, message));
         }
-        let mut command = account.command_at(&detour.url(), &[]);
+        // In one place only, where a place was named.
+        let more = if code.is_empty() { &[][..] } else { &settings[..] };
+        let mut command = account.command_at(&detour.url(), more);
         let output = blocking(move || command.output().unwrap()).await;
         assert_eq!(output.status.code(), Some(4), "{}", err(&output));
         assert!(err(&output).contains(expected), "{expected}: {}", err(&output));
@@ -406,6 +436,104 @@ fn an_elastic_address_is_attached_and_never_taken_away() {
     let text = account.fails(4, &["--eip", allocation, "--host-name", "bob"]);
     assert!(text.contains(&format!("{address} is attached to i-")), "{text}");
     assert_eq!(account.machines().len(), 1, "bob has none");
+}
+
+/// What companies ask for: a network and a place of theirs, their key, their tags, less money.
+#[tokio::test(flavor = "multi_thread")]
+async fn network_place_key_and_tags_are_those_that_were_named() {
+    let account = blocking(Account::prepared).await;
+    let detour = Detour::start(account.stage.moto().address()).await.unwrap();
+    let url = detour.url();
+    let account = blocking(move || {
+        let made = account.stage.aws(&["ec2", "create-vpc", "--cidr-block", "10.9.0.0/16"]);
+        let vpc = text(&made["Vpc"]["VpcId"]).to_owned();
+        let subnet = |zone: &str, block: &str| {
+            let place = ["--availability-zone", zone, "--cidr-block", block];
+            let make = ["ec2", "create-subnet", "--vpc-id", &vpc];
+            let made = account.stage.aws(&[&make[..], &place].concat());
+            text(&made["Subnet"]["SubnetId"]).to_owned()
+        };
+        let (first, second) =
+            (subnet("eu-central-1a", "10.9.1.0/24"), subnet("eu-central-1b", "10.9.2.0/24"));
+        let end = |id: &str| {
+            account.stage.aws(&["ec2", "terminate-instances", "--instance-ids", id]);
+        };
+        let launched = |more: &[&str]| {
+            let mut up = account.up_at(&url, more);
+            let id = text(&up.event("machine")["id"]).to_owned();
+            up.kill();
+            let machines = account.machines();
+            let machine = machines.iter().find(|machine| machine["InstanceId"] == *id).unwrap().clone();
+            end(&id);
+            machine
+        };
+        // irp's group is not in that network yet: `irp setup` was for the default one.
+        let key = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+        let more = ["--vpc", &vpc, "--spot", "--kms-key", key, "--tag", "team=web", "--tag", "cost=1"];
+        let machine = launched(&more);
+        assert_eq!((&machine["VpcId"], &machine["SubnetId"]), (&json!(vpc), &json!(first)));
+        let of_vpc = format!("Name=vpc-id,Values={vpc}");
+        let groups =
+            ["ec2", "describe-security-groups", "--filters", &of_vpc, "Name=group-name,Values=irp-edge"];
+        let groups = account.stage.aws(&groups);
+        let [group] = &groups["SecurityGroups"].as_array().unwrap()[..] else { panic!("{groups}") };
+        assert!(machine.to_string().contains(text(&group["GroupId"])), "{machine}");
+        assert!(group["Tags"].to_string().contains("\"team\""), "{group}");
+        let ports = group["IpPermissions"].as_array().unwrap();
+        assert!(!ports.is_empty() && ports.iter().all(|rule| rule["FromPort"] == 443), "{group}");
+        assert_eq!(launched(&["--subnet", &second])["SubnetId"], *second);
+        assert_eq!(launched(&["--subnet", &second, "--vpc", &vpc])["SubnetId"], *second);
+
+        let default =
+            account.stage.aws(&["ec2", "describe-vpcs", "--filters", "Name=is-default,Values=true"]);
+        let default = text(&default["Vpcs"][0]["VpcId"]).to_owned();
+        let said = account.fails(3, &["--subnet", &second, "--vpc", &default]);
+        assert!(said.contains(&format!("the subnet {second} is in {vpc}, not in {default}")), "{said}");
+        let said = account.fails(4, &["--vpc", "vpc-00000000"]);
+        assert!(said.contains("no network vpc-00000000"), "{said}");
+
+        // A region without a default network: one has to be named, or made.
+        let subnets = account.stage.aws(&[
+            "ec2",
+            "describe-subnets",
+            "--filters",
+            &format!("Name=vpc-id,Values={default}"),
+        ]);
+        for subnet in subnets["Subnets"].as_array().unwrap() {
+            account.stage.aws(&["ec2", "delete-subnet", "--subnet-id", text(&subnet["SubnetId"])]);
+        }
+        let of_vpc = format!("Name=vpc-id,Values={default}");
+        let groups = account.stage.aws(&["ec2", "describe-security-groups", "--filters", &of_vpc]);
+        for group in groups["SecurityGroups"].as_array().unwrap() {
+            if group["GroupName"] != "default" {
+                account.stage.aws(&["ec2", "delete-security-group", "--group-id", text(&group["GroupId"])]);
+            }
+        }
+        account.stage.aws(&["ec2", "delete-vpc", "--vpc-id", &default]);
+        let said = account.fails(4, &[]);
+        assert!(said.contains("there is no default VPC in eu-central-1"), "{said}");
+        assert!(said.contains("--subnet subnet-") && said.contains("aws ec2 create-default-vpc"), "{said}");
+        account
+    })
+    .await;
+    drop(account);
+    let order = &detour.asked("Action=RunInstances")[0];
+    for part in [
+        "InstanceMarketOptions.MarketType=spot",
+        "SpotOptions.InstanceInterruptionBehavior=terminate",
+        "BlockDeviceMapping.1.Ebs.Encrypted=true",
+        "Ebs.KmsKeyId=arn%3Aaws%3Akms%3Aeu-central-1%3A123456789012%3Akey%2F1234abcd",
+        "NetworkInterface.1.AssociatePublicIpAddress=true",
+        "ResourceType=volume",
+        "ResourceType=network-interface",
+        "ResourceType=spot-instances-request",
+    ] {
+        assert!(order.contains(part), "{part}: {order}");
+    }
+    // The company's tags are on all four.
+    for tag in ["Key=team", "Key=cost"] {
+        assert_eq!(order.matches(tag).count(), 4, "{order}");
+    }
 }
 
 #[test]
