@@ -21,7 +21,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::scripted::{HangUp, Reply};
+use crate::scripted::{Asked, HangUp, Reply};
 
 /// A server in front of another one; it stops on drop.
 #[derive(Debug)]
@@ -35,6 +35,7 @@ pub struct Detour {
 struct State {
     rules: Vec<Rule>,
     asked: Vec<String>,
+    requests: Vec<Asked>,
     /// Answers that are given again for a while, by their questions.
     old: BTreeMap<String, Old>,
     /// Questions that are left without an answer, once they are done there if they are.
@@ -144,6 +145,12 @@ impl Detour {
     pub fn asked(&self, mark: &str) -> Vec<String> {
         lock(&self.state).asked.iter().filter(|asked| asked.contains(mark)).cloned().collect()
     }
+
+    /// All requests since the last time, whole but for the rest of large bodies.
+    #[must_use]
+    pub fn take_requests(&self) -> Vec<Asked> {
+        std::mem::take(&mut lock(&self.state).requests)
+    }
 }
 
 async fn accept(listener: TcpListener, there: SocketAddr, state: Arc<Mutex<State>>) {
@@ -167,6 +174,12 @@ async fn answer(
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| HangUp)?.to_bytes();
     let question = question(parts.uri.path(), &parts.headers, &body);
+    lock(state).requests.push(Asked {
+        method: parts.method.clone(),
+        path: parts.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+        headers: parts.headers.clone(),
+        body: beginning(&body),
+    });
     let seen = look(&mut lock(state), &question);
     if let Some(Seen::Reply(reply)) = seen {
         return reply.into_response().ok_or(HangUp);
@@ -205,8 +218,11 @@ const QUESTION_MOST: usize = 100_000;
 
 fn question(path: &str, headers: &HeaderMap, body: &Bytes) -> String {
     let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
-    let body = String::from_utf8_lossy(&body[..body.len().min(QUESTION_MOST)]);
-    format!("{path} {target} {body}")
+    format!("{path} {target} {}", beginning(body))
+}
+
+fn beginning(body: &Bytes) -> String {
+    String::from_utf8_lossy(&body[..body.len().min(QUESTION_MOST)]).into_owned()
 }
 
 /// The turn that a question takes, where it is not only one of words.
@@ -276,6 +292,9 @@ mod tests {
         let (status, body) = get("/page").await;
         assert!(status == 200 && body.contains("PUT") && !body.contains("GET"), "{body}");
         assert_eq!(detour.asked("/status").len(), 2);
+        let requests = detour.take_requests();
+        assert!(requests.len() == 3 && requests[2].path == "/page" && requests[2].method == "GET");
+        assert!(detour.take_requests().is_empty());
 
         detour.late("/page/late", Duration::from_secs(3600));
         let seen = || origin.counters().seen();

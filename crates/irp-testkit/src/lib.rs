@@ -7,6 +7,7 @@
 //! - [`authority`]: a certificate authority for both;
 //! - [`acme`], [`dns`], [`openssh`]: programs of others that the edge talks to;
 //! - [`imds`]: the metadata service of a machine in EC2;
+//! - [`iam`]: who may do what by a policy;
 //! - [`machine`], [`namespace`]: a machine that boots, and the network around it;
 //! - [`moto`], [`route53`], [`scripted`], [`detour`], [`session_manager`]: AWS as far as its stand-ins go, its zones, and
 //!   what lies beyond;
@@ -22,6 +23,7 @@ pub mod canned_ca;
 pub mod descriptors;
 pub mod detour;
 pub mod dns;
+pub mod iam;
 pub mod imds;
 pub mod machine;
 pub mod memory;

@@ -24,6 +24,8 @@ pub(super) fn statements(edge: &Edge, place: &Place) -> Vec<Statement> {
 
 const WRITE_PARAMETERS: [&str; 3] = ["ssm:PutParameter", "ssm:DeleteParameter", "ssm:DeleteParameters"];
 
+const ALL_OF_OBJECTS: [&str; 3] = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"];
+
 const READ_PARAMETERS: [&str; 3] = ["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath"];
 
 /// Address records at the name, challenges below it: two statements, since one would allow each type at each name.
@@ -74,25 +76,31 @@ fn inbox(edge: &Edge, place: &Place) -> Vec<Statement> {
         vec![Statement::allow("InboxKey", READ_PARAMETERS.into_iter().chain(WRITE_PARAMETERS), keys)];
     if let Some(bucket) = &place.bucket {
         let arn = place.bucket(bucket);
-        statements.extend(objects(["Inbox", "ListInbox"], &arn, &tags::inbox_folder(&edge.name)));
+        statements.extend(objects(
+            ["Inbox", "ListInbox"],
+            &ALL_OF_OBJECTS,
+            &arn,
+            &tags::inbox_folder(&edge.name),
+        ));
     }
     statements
 }
 
 fn bucket_store(edge: &Edge, place: &Place, bucket: &str, prefix: &str) -> [Statement; 2] {
     let folder = format!("{}/", folder_in_bucket(edge, prefix));
-    objects(["Certificates", "ListCertificates"], &place.bucket(bucket), &folder)
+    objects(["Certificates", "ListCertificates"], &ALL_OF_OBJECTS, &place.bucket(bucket), &folder)
 }
 
 /// All objects whose keys begin with `folder`, which ends with a slash.
-fn objects(sids: [&'static str; 2], bucket: &str, folder: &str) -> [Statement; 2] {
+pub(super) fn objects(
+    sids: [&'static str; 2],
+    actions: &[&str],
+    bucket: &str,
+    folder: &str,
+) -> [Statement; 2] {
     let [content, list] = sids;
     [
-        Statement::allow(
-            content,
-            ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
-            [format!("{bucket}/{folder}*")],
-        ),
+        Statement::allow(content, actions.iter().copied(), [format!("{bucket}/{folder}*")]),
         // S3 tells a missing object from a forbidden one only to those who may list, and asks that without a prefix:
         // hence `IfExists`. Names of other objects can be seen so, their content cannot.
         Statement::allow(list, ["s3:ListBucket"], [bucket]).when(
@@ -103,7 +111,8 @@ fn objects(sids: [&'static str; 2], bucket: &str, folder: &str) -> [Statement; 2
     ]
 }
 
-fn folder_in_bucket(edge: &Edge, prefix: &str) -> String {
+/// Where in its bucket certificates of an edge are, without a final slash.
+pub(super) fn folder_in_bucket(edge: &Edge, prefix: &str) -> String {
     let inner = if edge.is_caddy { format!("caddy/{}", edge.name) } else { edge.name.to_string() };
     if prefix.is_empty() { inner } else { format!("{prefix}/{inner}") }
 }

@@ -1,7 +1,11 @@
 //! What people need: everyday (`up`, `down`, `connect`, …), and once (`setup`).
 
-use super::{Edge, Place, Policy, RoleNameError, Statement, key_by};
-use crate::tags;
+use super::{
+    Edge, Place, Policy, RoleNameError, Statement,
+    edge::{folder_in_bucket, objects},
+    key_by,
+};
+use crate::{tags, values::CertStore};
 
 /// What whoever launches and uses this edge needs.
 ///
@@ -53,8 +57,19 @@ pub fn person(edge: &Edge, place: &Place) -> Result<Policy, RoleNameError> {
             "iam:PassedToService",
             ["ec2.amazonaws.com", "ec2.amazonaws.com.cn"],
         ),
-        Statement::allow("End", ["ec2:TerminateInstances", "ec2:AssociateAddress"], [ec2("instance/*")])
-            .when("StringEquals", &tagged, [name]),
+        // The attribute is what a machine does when it powers off: irp gc sets it right.
+        Statement::allow(
+            "End",
+            ["ec2:TerminateInstances", "ec2:AssociateAddress", "ec2:ModifyInstanceAttribute"],
+            [ec2("instance/*")],
+        )
+        .when("StringEquals", &tagged, [name]),
+        // For irp gc: AWS refuses to delete one that is in use.
+        Statement::allow("Group", ["ec2:DeleteSecurityGroup"], [ec2("security-group/*")]).when(
+            "StringEquals",
+            &format!("aws:ResourceTag/{}", tags::GROUP),
+            [tags::GROUP_NAME],
+        ),
         Statement::allow(
             "ElasticAddress",
             ["ec2:AssociateAddress"],
@@ -104,13 +119,23 @@ pub fn person(edge: &Edge, place: &Place) -> Result<Policy, RoleNameError> {
         let arn = place.bucket(bucket);
         statements.push(Statement::allow(
             "Program",
-            ["s3:GetObject", "s3:PutObject"],
+            ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
             [format!("{arn}/{}*", tags::PROGRAMS)],
         ));
         // To forget a name.
         let inbox = format!("{arn}/{}*", tags::inbox_folder(&edge.name));
         statements.push(Statement::allow("Inbox", ["s3:DeleteObject"], [inbox]));
         statements.push(Statement::allow("FindProgram", ["s3:ListBucket"], [arn]));
+    }
+    if let CertStore::S3 { bucket, prefix } = &edge.store {
+        // To look at the budget of certificates, and to forget a name.
+        let folder = format!("{}/", folder_in_bucket(edge, prefix));
+        statements.extend(objects(
+            ["Certificates", "ListCertificates"],
+            &["s3:GetObject", "s3:DeleteObject"],
+            &place.bucket(bucket),
+            &folder,
+        ));
     }
     if let Some(key) = &edge.kms_key {
         // The volume of the machine, the secrets, the program in the bucket.

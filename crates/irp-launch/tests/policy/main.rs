@@ -3,10 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod iam;
-
-use iam::{Call, Judge};
 use irp_launch::policy::{Edge, Place, administrator, person, trust};
+use irp_testkit::iam::{Call, Judge};
 
 const ZONE: &str = "arn:aws:route53:::hostedzone/Z0123456789ABC";
 const MANAGED: &str = "arn:aws:ssm:eu-central-1:123456789012:parameter/aws/reference/secretsmanager";
@@ -236,6 +234,7 @@ fn a_person_launches_this_name_and_no_other() {
     let run = |name: &str| Call::new("ec2:RunInstances", instance).with("aws:RequestTag/irp:name", &[name]);
     let to = |action: &str, name: &str| Call::new(action, instance).with("aws:ResourceTag/irp:name", &[name]);
     let session = "arn:aws:ssm:eu-central-1:123456789012:session/${aws:userid}-0a1b";
+    let group = "arn:aws:ec2:eu-central-1:123456789012:security-group/sg-1";
     for call in [
         run(NAME),
         Call::new("ec2:RunInstances", "arn:aws:ec2:eu-central-1::image/ami-1"),
@@ -257,6 +256,8 @@ fn a_person_launches_this_name_and_no_other() {
         Call::new("s3:DeleteObject", &format!("{BUCKET}/inbox/{NAME}/1")),
         Call::new("ssm:DeleteParameters", &format!("{PARAMETER}/irp/inbox/{NAME}/inbox-key/g0000000001")),
         Call::new("iam:GetRolePolicy", role),
+        to("ec2:ModifyInstanceAttribute", NAME),
+        Call::new("ec2:DeleteSecurityGroup", group).with("aws:ResourceTag/irp:group", &["irp-edge"]),
     ] {
         assert!(judge.allows(&call), "{call:?}");
     }
@@ -270,6 +271,9 @@ fn a_person_launches_this_name_and_no_other() {
         to("ssm:StartSession", "bob.proxy.example.com"),
         Call::new("ssm:StartSession", "arn:aws:ssm:eu-central-1:123456789012:document/AWS-RunShellScript"),
         Call::new("iam:PutRolePolicy", role),
+        to("ec2:ModifyInstanceAttribute", "bob.proxy.example.com"),
+        Call::new("ec2:DeleteSecurityGroup", group),
+        Call::new("ec2:DeleteSecurityGroup", group).with("aws:ResourceTag/irp:group", &["other"]),
         change(ZONE, &["bob.proxy.example.com"], &["A"], &["DELETE"]),
         Call::new("ssm:GetParameter", &format!("{PARAMETER}/irp/secret/alice/slack")),
         Call::new("s3:DeleteObject", &format!("{BUCKET}/inbox/bob.proxy.example.com/1")),
@@ -277,6 +281,19 @@ fn a_person_launches_this_name_and_no_other() {
     ] {
         assert!(!judge.allows(&call), "{call:?}");
     }
+}
+
+#[test]
+fn a_person_looks_at_certificates_in_a_bucket_and_forgets_them() {
+    let judge = Judge::of(&person(&edge("s3://my-bucket/certs", None), &place()).unwrap().json());
+    let of = |action: &str, name: &str| {
+        judge.allows(&Call::new(action, &format!("arn:aws:s3:::my-bucket/certs/{name}/identity")))
+    };
+    assert!(of("s3:GetObject", NAME) && of("s3:DeleteObject", NAME));
+    assert!(!of("s3:PutObject", NAME) && !of("s3:GetObject", "bob.proxy.example.com"));
+    let list = Call::new("s3:ListBucket", "arn:aws:s3:::my-bucket");
+    assert!(judge.allows(&list.clone().with("s3:prefix", &[&format!("certs/{NAME}/")])));
+    assert!(!judge.allows(&list.with("s3:prefix", &["certs/bob.proxy.example.com/"])));
 }
 
 #[test]
@@ -310,6 +327,17 @@ fn an_inline_policy_has_room() {
     };
     let length = long.policy(&place()).json().to_string().len();
     assert!(length < 10_240, "{length}");
+}
+
+#[test]
+fn what_people_get_fits_where_they_keep_it() {
+    let length = |edge: &Edge| person(edge, &place()).unwrap().json().to_string().len();
+    // A managed policy has 6 144 characters without white space, an inline one of a role 10 240 (IAM quotas).
+    let plain = length(&edge("ssm", None));
+    assert!(plain < 6144, "{plain}");
+    let key = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    let more = length(&edge("s3://my-bucket/certs", Some(key)));
+    assert!(more < 10_240, "{more}");
 }
 
 #[test]

@@ -8,6 +8,8 @@ mod explain;
 mod gate;
 mod gc;
 mod machines;
+mod permissions;
+mod rights;
 mod secret;
 mod setup;
 mod stage;

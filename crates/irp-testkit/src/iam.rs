@@ -1,32 +1,43 @@
-//! As much of IAM's evaluation as these policies use: effects, wildcards, and the operators of their conditions with
+//! As much of IAM's evaluation as irp's policies use: effects, wildcards, and the operators of their conditions with
 //! their odd cases (IAM User Guide, "Condition operators").
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// A policy, ready to judge.
-pub(crate) struct Judge {
+/// Policies, ready to judge.
+#[derive(Debug)]
+pub struct Judge {
     statements: Vec<Value>,
 }
 
 /// What somebody wants to do.
 #[derive(Clone, Debug)]
-pub(crate) struct Call {
+pub struct Call {
     action: String,
     resource: String,
     context: BTreeMap<String, Vec<String>>,
 }
 
 impl Call {
-    pub(crate) fn new(action: &str, resource: &str) -> Self {
+    /// An action such as `ec2:RunInstances`, and the ARN of one resource, or `*`.
+    #[must_use]
+    pub fn new(action: &str, resource: &str) -> Self {
         Self { action: action.into(), resource: resource.into(), context: BTreeMap::new() }
     }
 
-    pub(crate) fn with(mut self, key: &str, values: &[&str]) -> Self {
+    /// The same with the values of a condition key.
+    #[must_use]
+    pub fn with(mut self, key: &str, values: &[&str]) -> Self {
         let values = values.iter().map(|value| (*value).to_owned()).collect();
         self.context.insert(key.to_ascii_lowercase(), values);
         self
+    }
+
+    /// What is done.
+    #[must_use]
+    pub fn action(&self) -> &str {
+        &self.action
     }
 
     /// The values of a key, whose name has no case. A key without values is as good as absent.
@@ -36,7 +47,13 @@ impl Call {
 }
 
 impl Judge {
-    pub(crate) fn of(policy: &Value) -> Self {
+    /// Of one policy document.
+    ///
+    /// # Panics
+    ///
+    /// When the document is none that IAM would take.
+    #[must_use]
+    pub fn of(policy: &Value) -> Self {
         assert_eq!(policy["Version"], "2012-10-17");
         let statements = policy["Statement"].as_array().unwrap().clone();
         let mut sids: Vec<_> =
@@ -49,8 +66,20 @@ impl Judge {
         Self { statements }
     }
 
+    /// What both allow together, as where both are attached.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.statements.extend(other.statements);
+        self
+    }
+
     /// Something allows it, and nothing denies it.
-    pub(crate) fn allows(&self, call: &Call) -> bool {
+    ///
+    /// # Panics
+    ///
+    /// When a statement has something in it that this judge does not know.
+    #[must_use]
+    pub fn allows(&self, call: &Call) -> bool {
         let matching = |effect: &str| {
             self.statements.iter().any(|statement| statement["Effect"] == effect && applies(statement, call))
         };
@@ -130,6 +159,7 @@ fn list(value: &Value) -> Vec<String> {
     }
 }
 
+#[cfg(test)]
 #[test]
 fn the_judge_knows_the_odd_cases() {
     let value = |text: &str| vec![text.to_owned()];
