@@ -47,6 +47,8 @@ pub struct Orders {
     pub refuses_to_issue: Option<(u16, String)>,
     /// Whether it says nothing at all to the request to issue.
     pub stalls: bool,
+    /// The names by which it says that it knows itself in CAA records.
+    pub caa_identities: Vec<String>,
 }
 
 /// The authority; it stops on drop.
@@ -227,6 +229,9 @@ impl State {
             "newAccount": format!("{base}/account"),
             "newOrder": format!("{base}/orders"),
         });
+        if !self.told.caa_identities.is_empty() {
+            directory["meta"] = json!({ "caaIdentities": self.told.caa_identities });
+        }
         if self.told.window.is_some() {
             directory["renewalInfo"] = format!("{base}/renewal").into();
         }

@@ -23,6 +23,7 @@ pub mod budget;
 pub mod chain;
 pub mod clock;
 pub mod config;
+pub mod directory;
 pub mod file_store;
 mod folder;
 pub mod http;

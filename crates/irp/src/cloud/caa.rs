@@ -1,11 +1,11 @@
-//! Whether CAA records let Let's Encrypt certify a name (RFC 8659, with the parameter of RFC 8657): pure but for the questions.
+//! Whether CAA records let an authority certify a name (RFC 8659, with the parameter of RFC 8657): pure but for the questions.
 
 use std::net::SocketAddr;
 
 use super::resolver::{Answer, Kind, Record, ResolveError, ask};
 
 /// The word by which Let's Encrypt recognises itself.
-const LETS_ENCRYPT: &str = "letsencrypt.org";
+pub(crate) const LETS_ENCRYPT: &str = "letsencrypt.org";
 
 /// What the records say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,18 +26,24 @@ pub(crate) enum Verdict {
     },
 }
 
-/// Asks for the records that count for `name`: its own, else those of the nearest parent that has any.
+/// Asks for the records that count for `name`: its own, else those of the nearest parent that has any. `identities` are
+/// the words by which the authority recognises itself.
 ///
 /// # Errors
 ///
 /// When the resolver gives no answer.
-pub(crate) async fn verdict(server: SocketAddr, name: &str, method: &str) -> Result<Verdict, ResolveError> {
+pub(crate) async fn verdict(
+    server: SocketAddr,
+    name: &str,
+    identities: &[String],
+    method: &str,
+) -> Result<Verdict, ResolveError> {
     let mut at = name;
     loop {
         if let Answer::Records(records) = ask(server, at, Kind::Caa).await?
             && !records.is_empty()
         {
-            return Ok(judge(at, &records, method));
+            return Ok(judge(at, &records, identities, method));
         }
         match at.split_once('.') {
             Some((_, parent)) => at = parent,
@@ -46,7 +52,7 @@ pub(crate) async fn verdict(server: SocketAddr, name: &str, method: &str) -> Res
     }
 }
 
-fn judge(at: &str, records: &[Record], method: &str) -> Verdict {
+fn judge(at: &str, records: &[Record], identities: &[String], method: &str) -> Verdict {
     let properties = records.iter().filter_map(|record| match record {
         Record::Caa { critical, tag, value } => Some((*critical, tag.as_str(), value.as_str())),
         Record::Ns(_) => None,
@@ -54,7 +60,7 @@ fn judge(at: &str, records: &[Record], method: &str) -> Verdict {
     let known = ["issue", "issuewild", "issuemail", "issuevmc", "iodef", "contactemail", "contactphone"];
     let mut issue = properties.clone().filter(|(_, tag, _)| *tag == "issue").peekable();
     let is_strange = properties.clone().any(|(critical, tag, _)| critical && !known.contains(&tag));
-    let is_allowed = issue.peek().is_none() || issue.any(|(_, _, value)| allows(value, method));
+    let is_allowed = issue.peek().is_none() || issue.any(|(_, _, value)| allows(value, identities, method));
     if is_allowed && !is_strange {
         return Verdict::Allowed { at: at.to_owned() };
     }
@@ -65,9 +71,10 @@ fn judge(at: &str, records: &[Record], method: &str) -> Verdict {
 }
 
 /// `letsencrypt.org; validationmethods=dns-01,http-01`.
-fn allows(value: &str, method: &str) -> bool {
+fn allows(value: &str, identities: &[String], method: &str) -> bool {
     let mut parts = value.split(';').map(str::trim);
-    if !parts.next().is_some_and(|issuer| issuer.eq_ignore_ascii_case(LETS_ENCRYPT)) {
+    let is_it = |issuer: &str| identities.iter().any(|identity| issuer.eq_ignore_ascii_case(identity));
+    if !parts.next().is_some_and(is_it) {
         return false;
     }
     parts.filter_map(|part| part.split_once('=')).all(|(key, list)| {
@@ -87,7 +94,8 @@ mod tests {
             value: (*value).to_owned(),
         };
         let records: Vec<_> = values.iter().map(record).collect();
-        matches!(judge("a.example", &records, method), Verdict::Allowed { .. })
+        let identities = [LETS_ENCRYPT.to_owned()];
+        matches!(judge("a.example", &records, &identities, method), Verdict::Allowed { .. })
     }
 
     #[test]
@@ -108,9 +116,24 @@ mod tests {
     }
 
     #[test]
+    fn an_authority_may_have_several_names_or_none() {
+        let record = Record::Caa { critical: false, tag: "issue".into(), value: "pki.goog".into() };
+        let is_allowed = |identities: &[&str]| {
+            let identities: Vec<_> = identities.iter().map(|it| (*it).to_owned()).collect();
+            matches!(
+                judge("a", std::slice::from_ref(&record), &identities, "dns-01"),
+                Verdict::Allowed { .. }
+            )
+        };
+        assert!(is_allowed(&["ca.example", "pki.goog"]) && !is_allowed(&["ca.example"]) && !is_allowed(&[]));
+    }
+
+    #[test]
     fn a_critical_property_that_nobody_knows_forbids() {
         let records = [Record::Caa { critical: true, tag: "future".into(), value: "x".into() }];
-        let Verdict::Forbidden { records, .. } = judge("a", &records, "dns-01") else { panic!("allowed") };
+        let identities = [LETS_ENCRYPT.to_owned()];
+        let verdict = judge("a", &records, &identities, "dns-01");
+        let Verdict::Forbidden { records, .. } = verdict else { panic!("allowed") };
         assert_eq!(records, ["128 future \"x\""]);
     }
 }

@@ -2,12 +2,14 @@
 
 use std::{
     net::SocketAddr,
+    path::PathBuf,
+    process::Command,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use irp_testkit::{detour::Detour, dns::Responder, scripted::Reply};
+use irp_testkit::{canned_ca::CannedCa, detour::Detour, dns::Responder, scripted::Reply};
 use serde_json::{Value, json};
 
 use crate::stage::{Stage, out};
@@ -87,22 +89,36 @@ impl World {
         self.doctor_at(detour.url(), &[]).await
     }
 
+    /// On a PC that trusts these authorities.
+    async fn doctor_trusting(&self, roots: PathBuf) -> Report {
+        let (url, resolver) = (self.stage.moto().url(), self.dns.address().to_string());
+        self.on_the_side(move |stage| {
+            let mut command = stage.irp_at(&url, &["--json", "doctor", "--resolver", &resolver]);
+            Report::of_run(command.env("SSL_CERT_FILE", roots))
+        })
+        .await
+    }
+
     async fn doctor_at(&self, url: String, more: &'static [&'static str]) -> Report {
         let resolver: SocketAddr = self.dns.address();
         self.on_the_side(move |stage| {
             let resolver = resolver.to_string();
             let arguments = [&["--json", "doctor", "--resolver", &resolver], more].concat();
-            let output = stage.irp_at(&url, &arguments).output().unwrap();
-            let events = out(&output);
-            let events = events.lines().map(|line| serde_json::from_str(line).unwrap());
-            let checks = events.filter(|event: &Value| event["event"] == "check").collect();
-            Report { checks, code: output.status.code() }
+            Report::of_run(&mut stage.irp_at(&url, &arguments))
         })
         .await
     }
 }
 
 impl Report {
+    fn of_run(command: &mut Command) -> Self {
+        let output = command.output().unwrap();
+        let events = out(&output);
+        let events = events.lines().map(|line| serde_json::from_str(line).unwrap());
+        let checks = events.filter(|event: &Value| event["event"] == "check").collect();
+        Self { checks, code: output.status.code() }
+    }
+
     /// The verdicts of one check, and all that was said.
     #[track_caller]
     fn of(&self, check: &str) -> (Value, String) {
@@ -187,6 +203,38 @@ async fn names_that_the_internet_does_not_find_are_explained() {
     world.dns.add_caa("example.com", "issue", "ca.example.net");
     let report = world.doctor(&[]).await;
     report.is_wrong("caa", &["example.com forbids", "ca.example.net", "letsencrypt.org"]);
+}
+
+/// Another authority than Let's Encrypt knows itself by another name, and only its directory tells which.
+#[tokio::test]
+async fn the_caa_name_of_another_authority_is_asked_of_it() {
+    let world = World::new().await;
+    world.prepare().await;
+    world.dns.remove(NAME);
+    world.dns.add_caa("example.com", "issue", "pki.example");
+    let folder = world.stage.home().join("ca");
+    std::fs::create_dir(&folder).unwrap();
+    let ninety_days = Duration::from_secs(90 * 86_400);
+    let ca = CannedCa::start(&folder, Arc::new(SystemTime::now), ninety_days).await.unwrap();
+    let env = format!("{ENV}ACME_DIRECTORY={}\n", ca.directory_url);
+    world.stage.write(".env", &env);
+    let roots = ca.root_pem.clone();
+    let doctor = async || world.doctor_trusting(roots.clone()).await;
+
+    // It tells no name, or is not trusted by this PC: nobody knows.
+    let (ok, text) = doctor().await.of("caa");
+    assert!(ok.is_null() && text.contains("pki.example") && text.contains("is not known"), "{text}");
+    let (ok, text) = world.doctor(&[]).await.of("caa");
+    assert!(ok.is_null() && text.contains("is not reached"), "{text}");
+
+    ca.tell(|told| told.caa_identities = vec!["ca.example".into(), "pki.example".into()]);
+    doctor().await.is_right("caa");
+    ca.tell(|told| told.caa_identities = vec!["ca.example".into()]);
+    let report = doctor().await;
+    report.is_wrong("caa", &["example.com forbids", &ca.directory_url, "add to example.com: CAA 0 issue"]);
+    report.is_wrong("caa", &["ca.example"]);
+    let (_, text) = report.of("caa");
+    assert!(!text.contains("Let's Encrypt") && !text.contains("letsencrypt.org"), "{text}");
 }
 
 #[tokio::test]
@@ -331,11 +379,7 @@ async fn a_session_of_sso_that_has_expired_is_explained() {
             let url = stage.moto().url();
             let mut command = stage.irp_at(&url, &["--json", "doctor", "--profile", "work"]);
             command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").env("AWS_CONFIG_FILE", config);
-            let output = command.output().unwrap();
-            let events = out(&output);
-            let events = events.lines().map(|line| serde_json::from_str(line).unwrap());
-            let checks = events.filter(|event: &Value| event["event"] == "check").collect();
-            Report { checks, code: output.status.code() }
+            Report::of_run(&mut command)
         })
         .await;
     report.is_wrong("credentials", &["the AWS session has expired", "aws sso login --profile work"]);

@@ -1,10 +1,12 @@
 //! The name: is the zone the one that the Internet asks, and may a certificate be issued.
 
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::{collections::BTreeSet, error::Error, net::SocketAddr, sync::Arc};
+
+use irp_edge::certs::{SystemClock, directory::caa_identities, http::DirectoryClient};
 
 use super::{Check, Subject};
 use crate::cloud::{
-    caa::{self, Verdict},
+    caa::{self, LETS_ENCRYPT, Verdict},
     resolver::{self, Answer, Kind, Record, ResolveError},
     zone::Zone,
 };
@@ -102,37 +104,82 @@ pub(super) async fn forgetting(subject: &Subject<'_>, zone: &Zone) -> Check {
     .mend(format!("lower the TTL of the SOA record of {} to {FORGETTING_MAX}, if that disturbs", zone.domain))
 }
 
-/// Whether Let's Encrypt may issue for the name.
+/// Who is to issue certificates.
+struct Issuer {
+    /// How people call it.
+    told: String,
+    /// The names by which it knows itself in CAA records; why they are not known.
+    identities: Result<Vec<String>, String>,
+    is_lets_encrypt: bool,
+}
+
+impl Issuer {
+    /// Let's Encrypt, or the authority of the settings, which is asked for its names.
+    async fn of(subject: &Subject<'_>) -> Self {
+        let Some(directory) = &subject.settings.acme_directory else {
+            let identities = Ok(vec![LETS_ENCRYPT.to_owned()]);
+            return Self { told: "Let's Encrypt".to_owned(), identities, is_lets_encrypt: true };
+        };
+        let url = directory.value.as_str();
+        let identities = match DirectoryClient::new(None, Arc::new(SystemClock)) {
+            Ok(http) => caa_identities(url, &http).await.map_err(|error| chain(&error)),
+            Err(error) => Err(chain(&error)),
+        };
+        let identities = identities.and_then(|names| match names.is_empty() {
+            true => Err("its directory does not tell (RFC 8555, caaIdentities)".to_owned()),
+            false => Ok(names),
+        });
+        Self { told: format!("the authority at {url}"), identities, is_lets_encrypt: false }
+    }
+}
+
+/// Whether the authority may issue for the name.
 pub(super) async fn caa(subject: &Subject<'_>) -> Check {
     const CHECK: &str = "caa";
     let name = subject.settings.name.as_str();
     let is_caddy = matches!(subject.settings.engine.value, irp_launch::settings::Engine::Caddy(_));
     let method = if is_caddy || !subject.has_role { "tls-alpn-01" } else { "dns-01" };
-    let verdict = async { caa::verdict(server(subject)?, name, method).await };
-    match verdict.await {
-        Ok(Verdict::Silent) => Check::good(CHECK, "no CAA records: every authority may issue"),
-        Ok(Verdict::Allowed { at }) => Check::good(CHECK, format!("{at} allows Let's Encrypt with {method}")),
-        Ok(Verdict::Forbidden { at, records }) => {
+    let issuer = Issuer::of(subject).await;
+    let Issuer { told, identities, is_lets_encrypt } = &issuer;
+    let names = identities.as_deref().unwrap_or_default();
+    let verdict = async { caa::verdict(server(subject)?, name, names, method).await };
+    match (verdict.await, identities) {
+        (Ok(Verdict::Silent), _) => Check::good(CHECK, "no CAA records: every authority may issue"),
+        (Ok(Verdict::Allowed { at }), _) => Check::good(CHECK, format!("{at} allows {told} with {method}")),
+        (Ok(Verdict::Forbidden { at, records }), Err(why)) => {
             let text =
-                format!("{at} forbids a certificate of Let's Encrypt by {method}: {}", records.join(", "));
+                format!("{at} says {}, and the CAA name of {told} is not known: {why}", records.join(", "));
+            Check::unknown(CHECK, text)
+                .mend("compare that with the name which the authority documents for CAA records")
+        }
+        (Ok(Verdict::Forbidden { at, records }), Ok(names)) => {
+            let text = format!("{at} forbids a certificate of {told} by {method}: {}", records.join(", "));
             let check = Check::bad(CHECK, text);
             if at == name {
-                check.mend(format!("remove the CAA records of {name}, then: irp setup"))
+                return check.mend(format!("remove the CAA records of {name}, then: irp setup"));
+            }
+            let name_of_it = names.first().map_or(LETS_ENCRYPT, String::as_str);
+            let check = check.mend(format!("add to {at}: CAA 0 issue \"{name_of_it}\""));
+            if *is_lets_encrypt {
+                check.mend(format!("or give {name} CAA records of its own, which count instead: irp setup"))
             } else {
-                check
-                    .mend(format!("add to {at}: CAA 0 issue \"letsencrypt.org\""))
-                    .mend(format!("or give {name} CAA records of its own, which count instead: irp setup"))
+                check.mend(format!("or give {name} such a record of its own, which counts instead"))
             }
         }
-        Err(error) => Check::unknown(CHECK, format!("cannot be looked at: {}", chain(&error))),
+        (Err(error), _) => Check::unknown(CHECK, format!("cannot be looked at: {}", chain(&error))),
     }
 }
 
-fn chain(error: &ResolveError) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
+/// An error with all that caused it.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        cause = next.source();
     }
+    text
 }
 
 #[cfg(test)]
