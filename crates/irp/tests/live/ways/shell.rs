@@ -112,22 +112,31 @@ async fn the_journal_is_shown_and_what_cloud_init_said_where_the_edge_does_not_r
 
     machines_programs(&programs, true);
     let output = world.run(&["logs", NAME, "--ssh-port", &port, "-n", "5"]).await;
-    let journal = "sudo=1 journalctl --no-pager --output=short-iso --lines=5 -u irp-boot -u irp-edge\n";
-    assert_eq!((output.status.code(), out(&output).as_str()), (Some(0), journal), "{}", err(&output));
+    let units = "-u irp-edge -u irp-boot -u irp-machine-ends -u irp-power";
+    let journal = format!("sudo=1 journalctl --no-pager --output=short-iso --lines=5 {units}\n");
+    assert_eq!(
+        (output.status.code(), out(&output).as_str()),
+        (Some(0), journal.as_str()),
+        "{}",
+        err(&output)
+    );
 
     machines_programs(&programs, false);
     let output = world.run(&["logs", NAME, "--ssh-port", &port]).await;
     let said = out(&output);
     assert!(said.starts_with("irp-edge does not run"), "{said}");
     assert!(said.contains("sudo=1 tail -n 50 /var/log/cloud-init-output.log\n"), "{said}");
-    assert!(said.contains("--lines=200 -u irp-boot"), "{said}");
+    assert!(said.contains("--lines=200 -u irp-edge -u irp-boot"), "{said}");
 
     // Following ends with Ctrl-C, and that is no failure.
     machines_programs(&programs, true);
     let mut command = world.irp(&["logs", NAME, "-f", "--ssh-port", &port]);
     let log = world.home().join("logs.out");
     let mut child = command.stdout(fs::File::create(&log).unwrap()).spawn().unwrap();
-    eventually("the journal", || fs::read_to_string(&log).unwrap().contains("--follow -u irp-boot")).await;
+    eventually("the journal", || {
+        fs::read_to_string(&log).unwrap().contains("--follow -u irp-edge -u irp-boot")
+    })
+    .await;
     let kill = find("kill", "procps").unwrap();
     assert!(Command::new(kill).args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
