@@ -24,7 +24,11 @@ use aws_lc_rs::digest;
 use irp_wire::{name::Hostname, private};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::{apart::start, post::Post, visit::Visit};
+pub(crate) use self::{
+    apart::{ask_to_leave, start},
+    post::Post,
+    visit::Visit,
+};
 use crate::{
     config,
     environment::Environment,

@@ -56,6 +56,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(5);
 pub(super) struct Program {
     words: Vec<OsString>,
     upstream: Upstream,
+    is_background: bool,
 }
 
 impl Program {
@@ -81,7 +82,12 @@ impl Program {
             let failure = Failure::new(Kind::Network, message);
             return Err(failure.hint("end it; or forward to it as it is, without `--` and what follows"));
         }
-        Ok(Some(Self { words, upstream: upstream.clone() }))
+        Ok(Some(Self { words, upstream: upstream.clone(), is_background: false }))
+    }
+
+    /// The same, where irp itself may be in the background: what the program writes goes to irp's log then.
+    pub(super) fn logged(self, is_background: bool) -> Self {
+        Self { is_background, ..self }
     }
 
     /// Starts it.
@@ -94,7 +100,7 @@ impl Program {
         let mut words = self.words.iter();
         let mut command =
             Command::new(environment::program(words.next().map(OsString::as_os_str).unwrap_or_default()));
-        let [out, err] = ui.for_a_program();
+        let [out, err] = ui.for_a_program(self.is_background);
         command.args(words).env(PUBLIC_URL, url).stdin(Stdio::piped()).stdout(out).stderr(err);
         apart::set(&mut command);
         let mut child = command.kill_on_drop(true).spawn().map_err(|error| {

@@ -135,10 +135,10 @@ impl Ui {
         }
     }
 
-    /// Where a program that irp starts writes: stdout and stderr as they are; with `--json` both to stderr, since stdout
-    /// holds objects then.
-    pub(crate) fn for_a_program(&self) -> [Stdio; 2] {
-        let out = if self.wanted.json { io::stderr().into() } else { io::stdout().into() };
+    /// Where a program that irp starts writes: stdout and stderr as they are; both to stderr with `--json`, since stdout
+    /// holds objects then, and in the background, where only stderr is kept.
+    pub(crate) fn for_a_program(&self, is_background: bool) -> [Stdio; 2] {
+        let out = if self.wanted.json || is_background { io::stderr().into() } else { io::stdout().into() };
         [out, io::stderr().into()]
     }
 

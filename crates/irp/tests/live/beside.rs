@@ -117,6 +117,70 @@ fn the_first_signal_lets_a_request_finish_and_then_ends_the_program() {
     all_gone(&pids);
 }
 
+/// In the background irp keeps what the program writes, and ends with it as in front.
+#[test]
+fn a_program_goes_to_the_background_with_irp_and_ends_with_it() {
+    let stage = Stage::new();
+    let node = find("node", "nodejs").unwrap();
+    let (edge_port, port) = (stage.edge_port.to_string(), stage.port.to_string());
+    let up = ["up", "--local", "--detach", &port, "--port", &edge_port, "--"];
+    // The program's own flag of that name is not irp's.
+    let program = [node.to_str().unwrap(), SCRIPT, &port, "quiet", "--detach"];
+    let detach = || irp(stage.home.path(), &[&up[..], &program].concat()).output().unwrap();
+    let output = detach();
+    assert!(output.status.success(), "{}", said(&output));
+    let url = format!("https://alice.localhost:{edge_port}\n");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), url, "the URL and nothing of the program");
+    let (told, pids) = stage.told();
+    assert_eq!(told, url.trim_end());
+    // Typed again, it starts nothing, though the program has the port.
+    let output = detach();
+    assert!(output.status.success() && said(&output).contains("already"), "{}", said(&output));
+    assert_eq!(stage.told().1, pids);
+    let log = std::fs::read_dir(stage.home.path().join(".local/state/irp/background")).unwrap();
+    let log =
+        log.map(|file| file.unwrap().path()).find(|file| file.extension().is_some_and(|it| it == "log"));
+    let log = std::fs::read_to_string(log.unwrap()).unwrap();
+    assert!(log.contains("hello from the program"), "{log}");
+
+    let output = irp(stage.home.path(), &["disconnect"]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(stage.home.path().join("asked-to-end").exists());
+    all_gone(&pids);
+
+    // A program that ends takes irp with it; its code is told where somebody still waits for it.
+    let output = detach();
+    assert!(output.status.success(), "{}", said(&output));
+    let (_, pids) = stage.told();
+    assert_eq!(stage.get("/exit/3"), "bye");
+    all_gone(&pids);
+    wait("the end of irp", || {
+        irp(stage.home.path(), &["disconnect"]).output().unwrap().status.code() == Some(2)
+    });
+    let fails = ["/bin/sh", "-c", "exit 7"];
+    let output = irp(stage.home.path(), &[&up[..], &fails].concat()).output().unwrap();
+    assert_eq!(output.status.code(), Some(7), "{}", said(&output));
+    assert!(output.stdout.is_empty() && said(&output).contains("has ended"), "{}", said(&output));
+}
+
+/// Interrupted before there is a tunnel, nothing of it stays.
+#[test]
+fn an_interrupted_detach_leaves_no_program_behind() {
+    let stage = Stage::new();
+    let (edge_port, port) = (stage.edge_port.to_string(), stage.port.to_string());
+    let up = ["up", "--local", "--detach", &port, "--port", &edge_port, "--"];
+    // It never listens.
+    let script = "echo $$ > pid; exec sleep 600";
+    let command = irp(stage.home.path(), &[&up[..], &["/bin/sh", "-c", script]].concat());
+    let up = Running::start(command, stage.home.path().join("up.log"));
+    let pid =
+        || std::fs::read_to_string(stage.home.path().join("pid")).unwrap_or_default().trim().parse().ok();
+    wait("the program", || pid().is_some());
+    up.interrupt();
+    assert_eq!(up.end().code(), Some(130));
+    all_gone(&[pid().unwrap()]);
+}
+
 #[test]
 fn a_terminal_that_goes_away_ends_the_program_too() {
     let stage = Stage::new();

@@ -21,3 +21,8 @@ pub(crate) fn start(command: &mut Command) -> io::Result<Child> {
 
 /// It was started away from the console.
 pub(super) fn leave_terminal() {}
+
+/// Nobody can be asked across consoles: killed, it takes the program beside it along, which is in a job of its own.
+pub(crate) fn ask_to_leave(_child: &Child) -> bool {
+    false
+}

@@ -54,6 +54,7 @@ pub(super) async fn run(flags: Up, environment: &Environment, ui: &Ui) -> Result
     let mut signals = Signals::listen()?;
     let words = if flags.machine.dry_run { Vec::new() } else { flags.forward.program.clone() };
     let program = Program::wanted(words, flags.upstream.as_ref()).await?;
+    let program = program.map(|program| program.logged(flags.background));
     let url = match program {
         Some(_) => format!("https://{}", name(&flags, environment, ui)?),
         None => String::new(),

@@ -1,6 +1,7 @@
 //! `irp up --detach`: the same `irp up` in a process of its own, followed until its tunnel stands.
 
 use std::{
+    ffi::OsString,
     fs::File,
     io::{Read as _, Seek as _, SeekFrom},
     path::Path,
@@ -10,7 +11,7 @@ use std::{
 
 use irp_client::Upstream;
 use irp_wire::{name::Hostname, private};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::{
     background::{self, Place, Report, Visit},
@@ -65,8 +66,7 @@ pub(super) async fn run(
                 let _ = visit.leave(LEAVES_WITHIN).await;
             }
             // What was launched by now is found by the next irp up.
-            let _ = child.kill();
-            let _ = child.wait();
+            end(&mut child).await;
             relay(&mut log, ui);
             Ok(QUIT_CODE.into())
         }
@@ -142,12 +142,8 @@ fn start(log: &Path, ui: &Ui) -> Result<Child, Failure> {
     let program = environment::this_program()
         .ok_or_else(|| Failure::new(Kind::Internal, "the system does not tell which program this is"))?;
     let out = File::options().append(true).open(log).map_err(|error| unwritable(log, &error))?;
-    let arguments = environment::arguments()
-        .into_iter()
-        .skip(1)
-        .map(|argument| if argument == FLAG { INSTEAD.into() } else { argument });
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null());
+    command.args(instead(environment::arguments().into_iter().skip(1))).stdin(Stdio::null());
     // The URL goes through the socket; with --json everything is an event.
     if ui.is_for_programs() {
         command.stdout(out.try_clone().map_err(|error| unwritable(log, &error))?);
@@ -159,6 +155,32 @@ fn start(log: &Path, ui: &Ui) -> Result<Child, Failure> {
     background::start(&mut command).map_err(|error| {
         Failure::new(Kind::Internal, "no process can be started for the background").because(&error)
     })
+}
+
+/// The arguments with the other flag; what follows `--` is a program's, which may have flags of that name.
+fn instead(arguments: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    let mut is_ours = true;
+    arguments.map(move |argument| {
+        is_ours &= argument != "--";
+        if is_ours && argument == FLAG { INSTEAD.into() } else { argument }
+    })
+}
+
+/// Asks the process to leave as Ctrl-C does, and ends it if it does not: it may have started a program, which would stay.
+async fn end(child: &mut Child) {
+    // It is not waited for yet, so that its number is still its own.
+    if matches!(child.try_wait(), Ok(None)) && !background::ask_to_leave(child) {
+        let _ = child.kill();
+    }
+    let ends = async {
+        while matches!(child.try_wait(), Ok(None)) {
+            sleep(GLANCE).await;
+        }
+    };
+    if timeout(LEAVES_WITHIN, ends).await.is_err() {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
 }
 
 /// Shows what the other process has written since.
@@ -174,4 +196,16 @@ fn relay(log: &mut File, ui: &Ui) {
         return;
     }
     ui.relay(&text[..whole]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_of_a_program_stay_as_they_are() {
+        let typed = ["up", "3000", "--detach", "--", "docker", "run", "--detach"].map(OsString::from);
+        let told: Vec<_> = instead(typed.into_iter()).collect();
+        assert_eq!(told, ["up", "3000", "--background", "--", "docker", "run", "--detach"]);
+    }
 }

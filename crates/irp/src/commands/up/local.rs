@@ -62,6 +62,7 @@ pub(super) async fn run(flags: Up, environment: &Environment, ui: &Ui) -> Result
     let mut limits = Limits::default();
     limits.hold = flags.here.hold.map_or(limits.hold, |span| span.get());
     let program = Program::wanted(flags.forward.program.clone(), flags.upstream.as_ref()).await?;
+    let program = program.map(|program| program.logged(flags.background));
     let key = own_key(&place)?;
 
     let edge =
