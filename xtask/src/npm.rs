@@ -24,13 +24,16 @@ struct Platform {
     os: &'static str,
     cpu: &'static str,
     libc: Option<&'static str>,
+    /// What the program is called there.
+    file: &'static str,
 }
 
 const PLATFORMS: &[Platform] = &[
-    Platform { name: "darwin-arm64", os: "darwin", cpu: "arm64", libc: None },
-    Platform { name: "darwin-x64", os: "darwin", cpu: "x64", libc: None },
-    Platform { name: "linux-arm64", os: "linux", cpu: "arm64", libc: Some("glibc") },
-    Platform { name: "linux-x64", os: "linux", cpu: "x64", libc: Some("glibc") },
+    Platform { name: "darwin-arm64", os: "darwin", cpu: "arm64", libc: None, file: "irp" },
+    Platform { name: "darwin-x64", os: "darwin", cpu: "x64", libc: None, file: "irp" },
+    Platform { name: "linux-arm64", os: "linux", cpu: "arm64", libc: Some("glibc"), file: "irp" },
+    Platform { name: "linux-x64", os: "linux", cpu: "x64", libc: Some("glibc"), file: "irp" },
+    Platform { name: "win32-x64", os: "win32", cpu: "x64", libc: None, file: "irp.exe" },
 ];
 
 impl Platform {
@@ -41,7 +44,7 @@ impl Platform {
     }
 
     fn manifest(&self) -> String {
-        let Self { name, os, cpu, libc } = self;
+        let Self { name, os, cpu, libc, .. } = self;
         let libc = libc.map(|libc| format!("  \"libc\": [\"{libc}\"],\n")).unwrap_or_default();
         format!(
             "{{\n  \"name\": \"@instant-reverse-proxy/{name}\",\n  \"version\": \"{VERSION}\",\n  \
@@ -116,8 +119,8 @@ fn of_platform(platform: &Platform, program: &Path, out: &Path) -> Result<PathBu
     let to = fresh(out, platform.name)?;
     let bin = to.join("bin");
     fs::create_dir(&bin).map_err(|error| in_words(&bin, &error))?;
-    copy(program, &bin.join("irp"))?;
-    executable(&bin.join("irp"))?;
+    copy(program, &bin.join(platform.file))?;
+    executable(&bin.join(platform.file))?;
     write(&to.join("package.json"), &platform.manifest())?;
     let about =
         format!("The program of instant-reverse-proxy for {}: install that package.\n", platform.name);

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    packed::{NPM, PLATFORM, ROOT, said, well},
+    packed::{NPM, PLATFORM, ROOT, WINDOWS, said, well},
     program::{Running, ca_path, curl, free_port},
 };
 
@@ -97,6 +97,25 @@ fn a_program_gets_a_tunnel_with_types() {
     assert_eq!(told["events"], true);
     assert_eq!(told["failure"], "user 2");
     // Everything has ended, or node would not have.
+}
+
+#[test]
+fn on_windows_the_launcher_takes_the_program_of_windows() {
+    let project = Project::with(&[&NPM.launcher]);
+    // npm installs nothing of another system, so this is what it would have done there.
+    let windows = project.path().join("node_modules/@instant-reverse-proxy/win32-x64");
+    fs::create_dir_all(&windows).unwrap();
+    let mut unpack = Command::new(find("tar", "tar").unwrap());
+    well(unpack.args(["--strip-components=1", "-xzf"]).arg(&*WINDOWS).arg("-C").arg(&windows));
+    let manifest: Value = serde_json::from_slice(&fs::read(windows.join("package.json")).unwrap()).unwrap();
+    assert_eq!(manifest["os"], serde_json::json!(["win32"]));
+    assert_eq!(manifest["cpu"], serde_json::json!(["x64"]));
+    let script = "Object.defineProperty(process, 'platform', { value: 'win32' }); \
+                  Object.defineProperty(process, 'arch', { value: 'x64' }); \
+                  console.log(require('./node_modules/instant-reverse-proxy/lib/program.js').program())";
+    let told = well(project.command(&find("node", "nodejs").unwrap()).args(["-e", script]));
+    let program = windows.join("bin/irp.exe").canonicalize().unwrap();
+    assert_eq!(Path::new(String::from_utf8(told.stdout).unwrap().trim()), program);
 }
 
 #[test]

@@ -55,6 +55,16 @@ pub(crate) static NPM: LazyLock<Npm> = LazyLock::new(|| {
     }
 });
 
+/// The tarball for npm of Windows' program; for its place in the package, any file will do.
+pub(crate) static WINDOWS: LazyLock<PathBuf> = LazyLock::new(|| {
+    find("npm", "npm").unwrap();
+    let out = STRIPPED.folder.path().join("npm-windows");
+    let program = STRIPPED.folder.path().join("irp.exe");
+    fs::write(&program, "MZ").unwrap();
+    well(xtask("npm").arg(format!("win32-x64={}", program.display())).arg("--out").arg(&out));
+    out.join(format!("instant-reverse-proxy-win32-x64-{}.tgz", env!("CARGO_PKG_VERSION")))
+});
+
 /// The package for Debian, with this program.
 pub(crate) static DEBIAN: LazyLock<PathBuf> = LazyLock::new(|| {
     let out = STRIPPED.folder.path().join("linux");

@@ -36,7 +36,7 @@ export interface Tunnel {
   readonly upstream: string;
   /** Resolves when the tunnel was closed; rejects with an `IrpError` when it ended by itself. */
   readonly closed: Promise<void>;
-  /** Lets requests under way finish, and ends the tunnel. */
+  /** Lets requests under way finish, except on Windows, and ends the tunnel. */
   close(): Promise<void>;
 }
 

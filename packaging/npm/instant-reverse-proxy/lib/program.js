@@ -20,12 +20,11 @@ function program() {
     throw new MissingProgram(
       `error: irp has no program for ${platform}\n` +
         `  because: it is built for ${platforms().join(", ")}\n` +
-        (process.platform === "win32" ? "     hint: use it in WSL\n" : "") +
         "     hint: build it: https://github.com/instant-reverse-proxy/irp",
     );
   }
   try {
-    return require.resolve(`${name}/bin/irp`);
+    return require.resolve(`${name}/bin/irp${process.platform === "win32" ? ".exe" : ""}`);
   } catch {
     if (isMusl()) {
       throw new MissingProgram(
