@@ -103,7 +103,8 @@ pub(super) struct Passage<'p> {
     pub(super) hold: Option<Hold>,
 }
 
-/// Sends it on, or parks it.
+/// Sends it on, or parks it. What happens only while nobody is there is boxed, so that the others do not carry its state
+/// about.
 pub(super) async fn pass(
     passage: Passage<'_>,
     candidate: Candidate,
@@ -122,7 +123,7 @@ pub(super) async fn pass(
     if candidate.inbox.has_backlog(&candidate.queue)
         && let Offline::Park(answer) = candidate.offline(&note)
     {
-        return park(candidate, note, answer, "kept behind others").await;
+        return Box::pin(park(candidate, note, answer, "kept behind others")).await;
     }
     if route.tunnel().is_some() {
         running.reached_tunnel();
@@ -141,7 +142,7 @@ pub(super) async fn pass(
         Ok(outcome) => outcome,
         Err(_) => match candidate.offline(&note) {
             Offline::Park(answer) => {
-                return late(shared, candidate, note, answer, attempt, running).await;
+                return Box::pin(late(shared, candidate, note, answer, attempt, running)).await;
             }
             // A person waits, and the program is at it.
             _ => attempt.await,
@@ -164,7 +165,7 @@ pub(super) async fn pass(
     match candidate.offline(&note) {
         Offline::Park(answer) => {
             running.stayed_at_edge();
-            park(candidate, note, answer, "kept").await
+            Box::pin(park(candidate, note, answer, "kept")).await
         }
         Offline::Refuse => Err(refusal),
         Offline::Answer(answer) => {

@@ -316,7 +316,8 @@ pub(super) async fn forward(
         let before = failed.as_ref().map(|(tunnel, _)| tunnel);
         let tunnel = match present {
             Some(tunnel) => Some(tunnel),
-            None => next_tunnel(shared, route, before, &request, &mut hold, patience).await,
+            // Boxed, since it is seldom needed.
+            None => Box::pin(next_tunnel(shared, route, before, &request, &mut hold, patience)).await,
         };
         let Some(tunnel) = tunnel else {
             return Err(failed.map_or(Refusal::NoTunnel, |(_, why)| Refusal::from_tunnel(why)));

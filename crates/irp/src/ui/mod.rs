@@ -411,8 +411,14 @@ impl Ui {
 
     fn out(&self, line: &str) {
         self.moving.suspend(|| {
-            let mut out = AutoStream::new(io::stdout().lock(), self.out_colour);
-            give_up_on_closed(writeln!(out, "{line}").and_then(|()| out.flush()));
+            let mut out = io::stdout().lock();
+            // Objects have no colours to be taken away, and there may be thousands a second.
+            let written = if self.wanted.json {
+                writeln!(out, "{line}")
+            } else {
+                writeln!(AutoStream::new(&mut out, self.out_colour), "{line}")
+            };
+            give_up_on_closed(written.and_then(|()| out.flush()));
         });
     }
 

@@ -66,7 +66,8 @@ pub(in crate::http) async fn check(
         Owner::Everybody => return Ok(Outcome::Open(body)),
         Owner::Nobody => {
             // A visitor of HTTP/2 who still sends would take the answer for a failure.
-            let _ = read(body, UNSIGNED_MAX, None, shared.limits.upload_idle, &shared.budget).await;
+            let rest = read(body, UNSIGNED_MAX, None, shared.limits.upload_idle, &shared.budget);
+            let _ = Box::pin(rest).await;
             return Err(Refusal::Closed);
         }
     };
@@ -143,6 +144,7 @@ fn identity(rule: &Rule, host: &str, path: &str, known: &Known) -> Option<Identi
     hash.finish().as_ref().try_into().ok()
 }
 
+/// What few requests need is boxed, so that the others do not carry its state about.
 /// `is_kept` says whether the very same delivery is kept already, so that its repeat is no attack.
 async fn judge(
     shared: &Shared,
@@ -165,7 +167,7 @@ async fn judge(
     };
     let handshake = match verifier.open_handshake(request) {
         Some(Handshake::Learn { secret, answer }) if rule.handshakes => {
-            let kept = shared.learned.keep(rule, &secret).await;
+            let kept = Box::pin(shared.learned.keep(rule, &secret)).await;
             kept.map_err(|why| Refusal::Unconfirmed(format!("{} ✗ {why}", provider.name())))?;
             Some(Handshake::Answer(answer))
         }
@@ -176,7 +178,7 @@ async fn judge(
     }
     let now = SystemClock.now();
     let certificate = match verifier.certificate_url(request) {
-        Ok(Some(url)) => shared.notary.certificate(&url).await,
+        Ok(Some(url)) => Box::pin(shared.notary.certificate(&url)).await,
         _ => None,
     };
     let verdict = verifier.verify(request, now, certificate.as_deref());
@@ -186,7 +188,7 @@ async fn judge(
             let handshake = match verifier.signed_handshake(request, &verified) {
                 Some(Handshake::Confirm { url, answer }) if rule.handshakes => {
                     // Where that fails, the provider tries again.
-                    let confirmed = shared.notary.confirm(&url).await;
+                    let confirmed = Box::pin(shared.notary.confirm(&url)).await;
                     confirmed.map_err(|why| Refusal::Unconfirmed(format!("{} ✗ {why}", provider.name())))?;
                     Some(Handshake::Answer(answer))
                 }
