@@ -154,14 +154,16 @@ def delete():
     state = last()
     if not state:
         return
-    try:
-        # A record that is another one by now is refused: it is not ours.
-        change(Machine(), state["zone"], "DELETE", state["addresses"])
-        say("the record of %s is deleted" % NAME)
-    except Failed as error:
-        if "InvalidChangeBatch" not in str(error) and "InvalidInput" not in str(error):
-            raise
-        say("the record of %s is not ours any more, and stays" % NAME)
+    machine = Machine()
+    # Each on its own: one that is another machine's by now is refused, and must not keep the other.
+    for kind, address in sorted(state["addresses"].items()):
+        try:
+            change(machine, state["zone"], "DELETE", {kind: address})
+            say("the %s record of %s is deleted" % (kind, NAME))
+        except Failed as error:
+            if "InvalidChangeBatch" not in str(error) and "InvalidInput" not in str(error):
+                raise
+            say("the %s record of %s is not ours any more, and stays" % (kind, NAME))
     os.remove(STATE)
 
 

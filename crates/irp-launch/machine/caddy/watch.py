@@ -34,6 +34,14 @@ def now():
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def record(what):
+    """Nothing that goes wrong with the record, or takes too long, keeps the machine."""
+    try:
+        subprocess.run(["/usr/local/lib/irp/record", what], timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        print("irp: %s" % error, flush=True)
+
+
 def main():
     connected = any(is_session(pid) for pid in os.listdir(PROC) if pid.isdigit())
     seen = read(SEEN)
@@ -43,17 +51,11 @@ def main():
         os.replace(SEEN + ".new", SEEN)
     elif IDLE and now() - float(seen) >= IDLE:
         print("irp: nobody was connected for the idle time: this machine ends", flush=True)
-        subprocess.run(["/usr/local/lib/irp/record", "delete"], timeout=60)
+        record("delete")
         subprocess.run(["systemctl", "--no-block", "poweroff"], check=True)
         return
     # An address that was attached later wins.
-    subprocess.run(["/usr/local/lib/irp/record", "follow"], timeout=60)
+    record("follow")
 
 
-try:
-    main()
-except subprocess.TimeoutExpired as error:
-    # What takes too long must not keep the machine: the power-off is asked for all the same.
-    print("irp: %s" % error, flush=True)
-    if error.cmd[-1] == "delete":
-        sys.exit(subprocess.run(["systemctl", "--no-block", "poweroff"]).returncode)
+main()

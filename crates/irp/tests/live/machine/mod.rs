@@ -1,5 +1,6 @@
 //! `irp edge` with `[aws]`: what it does for its machine, with everything around it but AWS itself.
 
+mod caddy;
 mod forget;
 mod inbox;
 mod killed;
