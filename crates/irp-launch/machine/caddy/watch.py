@@ -4,7 +4,7 @@
 Connected is who has an authenticated session of sshd, and with it perhaps a forward. Sockets are not counted: a port
 scanner has one too, and a dead laptop's would stay.
 """
-import os, re, subprocess, sys, time
+import os, re, subprocess, time
 
 PROC = os.environ.get("IRP_PROC", "/proc")
 RUN = os.environ.get("IRP_RUN", "/run/irp")

@@ -18,7 +18,7 @@ use crate::{
     clock,
     config::client,
     environment::Environment,
-    error::Failure,
+    error::{Failure, in_full},
     identity::{self, Wish},
     ui::Ui,
 };
@@ -159,19 +159,4 @@ impl Said {
             _ => return None,
         })
     }
-}
-
-/// An error with its causes, in one line.
-fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let why = error.to_string();
-        if !text.ends_with(&why) {
-            text.push_str(": ");
-            text.push_str(&why);
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -1,14 +1,17 @@
 //! The name: is the zone the one that the Internet asks, and may a certificate be issued.
 
-use std::{collections::BTreeSet, error::Error, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use irp_edge::certs::{SystemClock, directory::caa_identities, http::DirectoryClient};
 
 use super::{Check, Subject};
-use crate::cloud::{
-    caa::{self, LETS_ENCRYPT, Verdict},
-    resolver::{self, Answer, Kind, Record, ResolveError},
-    zone::Zone,
+use crate::{
+    cloud::{
+        caa::{self, LETS_ENCRYPT, Verdict},
+        resolver::{self, Answer, Kind, Record, ResolveError},
+        zone::Zone,
+    },
+    error::in_full,
 };
 
 /// Resolvers that were told that a name does not exist may remember it for so long without anybody being disturbed.
@@ -33,7 +36,7 @@ pub(super) async fn delegation(subject: &Subject<'_>, zone: &Zone) -> Check {
     let (server, answer) = match asked.await {
         Ok(answered) => answered,
         Err(error) => {
-            return Check::unknown(CHECK, format!("cannot be looked at: {}", chain(&error)))
+            return Check::unknown(CHECK, format!("cannot be looked at: {}", in_full(&error)))
                 .mend("ask another name server: irp doctor --resolver ADDRESS");
         }
     };
@@ -122,8 +125,8 @@ impl Issuer {
         };
         let url = directory.value.as_str();
         let identities = match DirectoryClient::new(None, Arc::new(SystemClock)) {
-            Ok(http) => caa_identities(url, &http).await.map_err(|error| chain(&error)),
-            Err(error) => Err(chain(&error)),
+            Ok(http) => caa_identities(url, &http).await.map_err(|error| in_full(&error)),
+            Err(error) => Err(in_full(&error)),
         };
         let identities = identities.and_then(|names| match names.is_empty() {
             true => Err("its directory does not tell (RFC 8555, caaIdentities)".to_owned()),
@@ -166,20 +169,8 @@ pub(super) async fn caa(subject: &Subject<'_>) -> Check {
                 check.mend(format!("or give {name} such a record of its own, which counts instead"))
             }
         }
-        (Err(error), _) => Check::unknown(CHECK, format!("cannot be looked at: {}", chain(&error))),
+        (Err(error), _) => Check::unknown(CHECK, format!("cannot be looked at: {}", in_full(&error))),
     }
-}
-
-/// An error with all that caused it.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
 }
 
 #[cfg(test)]
