@@ -41,9 +41,6 @@ use crate::{
     tunnels::native::{Door, Hellos},
 };
 
-/// The file of the inbox, in the folder for state.
-const INBOX: &str = ".inbox.redb";
-
 /// How many snapshots of machines before are taken in at a start: each is the whole inbox of one machine.
 const TAKEN_MAX: usize = 16;
 
@@ -175,7 +172,7 @@ impl Edge {
             CertificateSource::Local { .. } => None,
         };
         let (key_list, new_keys) = KeyList::new(config.keys.clone());
-        let inbox = match config.inbox {
+        let inbox = match config.inbox.take() {
             Some(settings) => open_inbox(&config.state, settings, &machine).await,
             None => None,
         };
@@ -432,7 +429,7 @@ async fn open_inbox(
                 Err(error) => return Err(inbox::OpenError::Folder(error)),
             },
         };
-        Inbox::open(&state.join(INBOX), seal, settings.bounds, Arc::new(SystemClock))
+        Inbox::open(&state.join(&settings.file), seal, settings.bounds, Arc::new(SystemClock))
     };
     match opened.await {
         Ok(inbox) => {

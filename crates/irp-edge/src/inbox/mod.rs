@@ -25,7 +25,7 @@ mod vault;
 mod writer;
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -124,13 +124,24 @@ pub enum OpenError {
     OtherKey(usize),
 }
 
-/// What an edge is to keep, and how.
-#[derive(Clone, Copy, Debug, Default)]
+/// The file of the inbox unless told otherwise; the dot keeps it apart from what a store keeps in the same folder.
+const FILE: &str = ".inbox.redb";
+
+/// What an edge is to keep, where, and how.
+#[derive(Clone, Debug)]
 pub struct Settings {
+    /// The file, in the folder for state. Only one edge at a time can have it open.
+    pub file: PathBuf,
     /// What may be kept.
     pub bounds: Bounds,
     /// How it is delivered.
     pub delivery: Delivery,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { file: FILE.into(), bounds: Bounds::default(), delivery: Delivery::default() }
+    }
 }
 
 /// Why a snapshot was not taken in.

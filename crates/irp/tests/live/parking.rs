@@ -40,11 +40,16 @@ fn arrived(bot: &Bot) -> Vec<usize> {
 
 /// `irp up --local` at a port, for a program at another.
 fn up(home: &Path, port: u16, upstream: u16) -> (Running, String) {
-    let (port, upstream) = (port.to_string(), upstream.to_string());
-    let mut command =
-        irp(home, &["--json", "up", "--local", &upstream, "--port", &port, "--verify", "slack"]);
+    up_as(home, "alice", port, upstream)
+}
+
+/// The same under a name.
+fn up_as(home: &Path, name: &str, port: u16, upstream: u16) -> (Running, String) {
+    let (at, upstream) = (port.to_string(), upstream.to_string());
+    let typed = ["--json", "up", "--local", &upstream, "--name", name, "--port", &at, "--verify", "slack"];
+    let mut command = irp(home, &typed);
     command.env("SLACK_SIGNING_SECRET", SECRET);
-    let mut running = Running::start(command, home.join("up.log"));
+    let mut running = Running::start(command, home.join(format!("up-{port}.log")));
     let url = running.event("url")["url"].as_str().unwrap().trim_end_matches('/').to_owned();
     (running, url)
 }
@@ -88,6 +93,32 @@ fn what_came_while_the_program_was_away_is_delivered_when_it_is_back_also_by_the
     assert_eq!(arrived(&bot), [3]);
     running.interrupt();
     assert_eq!(running.end().code(), Some(0));
+}
+
+#[test]
+fn each_of_several_up_local_keeps_events_of_its_own() {
+    let home = TempDir::new().unwrap();
+    // Two names, and twice the same one.
+    let ups = ["shop", "alice", "alice"].map(|name| (name, free_port(), free_port()));
+    let running = ups.map(|(name, port, upstream)| up_as(home.path(), name, port, upstream));
+    for (number, (_, url)) in running.iter().enumerate() {
+        assert!(send(home.path(), url, number, 0), "nothing is kept at {url}");
+    }
+    for (number, (_, url)) in running.iter().enumerate() {
+        let host = url.strip_prefix("https://").unwrap();
+        let output = irp(home.path(), &["--json", "inbox", "ls", host]).output().unwrap();
+        let listed = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(listed.lines().count(), 1, "{number} {listed}");
+    }
+    for (number, (_, _, upstream)) in ups.into_iter().enumerate() {
+        let bot = Bot::with(([127, 0, 0, 1], upstream).into(), |_, _| Manners::default()).unwrap();
+        eventually_blocking("its own event", || bot.count() >= 1);
+        assert_eq!(arrived(&bot), [number]);
+    }
+    for (up, _) in running {
+        up.interrupt();
+        assert_eq!(up.end().code(), Some(0));
+    }
 }
 
 /// Lets a command run where `folder` is a disk of its own with so much room, and something that takes a part of it. Only

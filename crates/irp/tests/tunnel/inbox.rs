@@ -32,7 +32,7 @@ fn quick() -> Options {
 
 fn settings(bounds: Bounds) -> Settings {
     let delivery = Delivery { retry: Duration::from_millis(5), ..Delivery::default() };
-    Settings { bounds, delivery }
+    Settings { bounds, delivery, ..Settings::default() }
 }
 
 fn kept(provider: &str, path: Option<&str>) -> Policy {

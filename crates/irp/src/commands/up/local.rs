@@ -226,7 +226,11 @@ fn edge_config(
         limits: limits.clone(),
         sessions: native::Settings::default(),
         ssh: None,
-        inbox: Some(inbox::Settings::default()),
+        // Several of them share the folder, each with events of its own, which the next one of the same URL delivers.
+        inbox: Some(inbox::Settings {
+            file: format!(".inbox-{}-{port}.redb", place.name).into(),
+            ..inbox::Settings::default()
+        }),
         // The process is the machine: it ends with its client.
         idle_after: IdleAfter::NEVER,
         power: Power::Exit,

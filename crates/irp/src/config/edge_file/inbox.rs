@@ -62,6 +62,6 @@ impl Inbox {
             retry: self.retry.map_or(delivery.retry, |retry| retry.get()),
             ..delivery
         };
-        self.enabled.then_some(Settings { bounds, delivery })
+        self.enabled.then(|| Settings { bounds, delivery, ..Settings::default() })
     }
 }
