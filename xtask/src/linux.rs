@@ -95,12 +95,12 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     succeed(Command::new("chmod").args(["-R", "u=rwX,go=rX"]).arg(&tree))?;
     let version = env!("CARGO_PKG_VERSION");
     let tarball = options.out.join(format!("irp-{version}-linux-{}.tar.gz", options.arch));
-    pack(&tree, &tarball)?;
+    archive(&tree, &["etc", "usr"], &tarball)?;
     let package = options.out.join(format!("irp_{version}_{}.deb", options.arch));
     let mut build = Command::new("dpkg-deb");
     build.args(["--root-owner-group", "-Zxz", "--build"]).arg(&tree).arg(&package);
     succeed(build.env("SOURCE_DATE_EPOCH", epoch()))?;
-    sums(&options.out)
+    sums(&options.out, |name| name.ends_with(".deb") || name.ends_with(".tar.gz"))
 }
 
 /// Refuses a program that would not start on the oldest host, or is too large.
@@ -155,7 +155,8 @@ fn grow(tree: &Path, options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-fn pack(tree: &Path, tarball: &Path) -> Result<(), String> {
+/// Packs what a folder has by these names; the same files give the same bytes.
+pub(crate) fn archive(folder: &Path, names: &[&str], tarball: &Path) -> Result<(), String> {
     let mut tar = Command::new("tar");
     tar.args([
         "--create",
@@ -166,8 +167,8 @@ fn pack(tree: &Path, tarball: &Path) -> Result<(), String> {
         "--format=gnu",
     ]);
     tar.arg(format!("--mtime=@{}", epoch())).args(["--use-compress-program", "gzip -9 --no-name"]);
-    tar.arg("--file").arg(tarball).arg("--directory").arg(tree);
-    succeed(tar.args(["etc", "usr"]))
+    tar.arg("--file").arg(tarball).arg("--directory").arg(folder);
+    succeed(tar.args(names))
 }
 
 /// What dpkg wants to know.
@@ -197,23 +198,27 @@ fn control(tree: &Path, arch: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// `SHA256SUMS` of all artefacts in the folder.
-fn sums(out: &Path) -> Result<(), String> {
+/// What the file with the hashes is called.
+const SUMS: &str = "SHA256SUMS";
+
+/// `SHA256SUMS` of those files in the folder that are given to people.
+pub(crate) fn sums(out: &Path, is_given: impl Fn(&str) -> bool) -> Result<(), String> {
     let mut names = Vec::new();
     for entry in fs::read_dir(out).map_err(|error| in_words(out, &error))? {
-        let name = entry.map_err(|error| in_words(out, &error))?.file_name();
-        if name.to_string_lossy().ends_with(".deb") || name.to_string_lossy().ends_with(".tar.gz") {
+        let entry = entry.map_err(|error| in_words(out, &error))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.path().is_file() && name != SUMS && is_given(&name) {
             names.push(name);
         }
     }
     names.sort();
-    let sums = said(Command::new("sha256sum").args(names).current_dir(out))?;
+    let sums = said(Command::new("sha256sum").arg("--").args(names).current_dir(out))?;
     print!("{sums}");
-    put(sums.as_bytes(), &out.join("SHA256SUMS"), 0o644)
+    put(sums.as_bytes(), &out.join(SUMS), 0o644)
 }
 
 /// The time of the last commit, in UNIX seconds; 0 outside of a checkout.
-fn epoch() -> String {
+pub(crate) fn epoch() -> String {
     let told = said(Command::new("git").args(["log", "-1", "--format=%ct"]).current_dir(workspace()));
     told.map(|seconds| seconds.trim().to_owned()).unwrap_or_else(|_| "0".to_owned())
 }

@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task talks to the one who runs it")]
 
+mod assemble;
 mod cross;
 mod dependencies;
 mod fuzz;
@@ -13,6 +14,7 @@ mod npm;
 mod peers;
 mod python;
 mod root;
+mod sbom;
 mod test;
 
 use std::{
@@ -39,6 +41,12 @@ Tasks:
         Pack a .deb and a tarball with SHA256SUMS (default of FOLDER: target/packages), after a look at the
         program: it must need no glibc newer than 2.34, and have at most N MB (default 20). Man pages and
         completions are written by PROGRAM, or by another one that runs here.
+  sbom [--out FOLDER]
+        Write what the program is made of, as a document of CycloneDX (default of FOLDER: target/sbom), by
+        cargo-cyclonedx, which is built below target/ where it is missing.
+  assemble FOLDER --out FOLDER
+        Make what a release has of what its jobs have built: programs in program-PLATFORM/, packages for Linux
+        in packages-PLATFORM/. Adds archives, packages for npm, and SHA256SUMS of all that is in the other folder.
   cross [--profile PROFILE]
         Build irp for 64-bit ARM (default of PROFILE: dist) on Debian 12 for x86-64, run it by qemu,
         and look at it as linux does.
@@ -66,6 +74,8 @@ fn main() -> ExitCode {
         ["fuzz", rest @ ..] => fuzz::Options::parse(rest).and_then(|options| fuzz::run(&options)),
         ["npm", rest @ ..] => npm::Options::parse(rest).and_then(|options| npm::run(&options)),
         ["linux", rest @ ..] => linux::Options::parse(rest).and_then(|options| linux::run(&options)),
+        ["sbom", rest @ ..] => sbom::Options::parse(rest).and_then(|options| sbom::run(&options)),
+        ["assemble", rest @ ..] => assemble::Options::parse(rest).and_then(|options| assemble::run(&options)),
         ["cross", rest @ ..] => cross::Options::parse(rest).and_then(|options| cross::run(&options)),
         ["dependencies"] => dependencies::run(),
         [] => Err(format!("which task?\n\n{HELP}")),

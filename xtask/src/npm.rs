@@ -36,9 +36,14 @@ const PLATFORMS: &[Platform] = &[
     Platform { name: "win32-x64", os: "win32", cpu: "x64", libc: None, file: "irp.exe" },
 ];
 
+/// What the platforms are called.
+pub(crate) fn platforms() -> impl Iterator<Item = &'static str> {
+    PLATFORMS.iter().map(|platform| platform.name)
+}
+
 impl Platform {
     fn named(name: &str) -> Result<&'static Self, String> {
-        let known = || PLATFORMS.iter().map(|platform| platform.name).collect::<Vec<_>>().join(", ");
+        let known = || platforms().collect::<Vec<_>>().join(", ");
         let found = PLATFORMS.iter().find(|platform| platform.name == name);
         found.ok_or_else(|| format!("there is no platform {name:?}, but: {}", known()))
     }
@@ -87,9 +92,16 @@ impl Options {
 
 /// Writes a tarball of each package into the folder.
 pub(crate) fn run(options: &Options) -> Result<(), String> {
-    let out = &options.out;
+    pack(&options.programs, &options.out)
+}
+
+/// The same for these programs, each with its platform.
+pub(crate) fn pack(programs: &[(String, PathBuf)], out: &Path) -> Result<(), String> {
+    fs::create_dir_all(out).map_err(|error| in_words(out, &error))?;
+    // To npm, `npm/linux-x64` would be a repository of GitHub.
+    let out = &out.canonicalize().map_err(|error| in_words(out, &error))?;
     let mut folders = vec![launcher(out)?];
-    for (platform, program) in &options.programs {
+    for (platform, program) in programs {
         folders.push(of_platform(Platform::named(platform)?, program, out)?);
     }
     stage("packing");

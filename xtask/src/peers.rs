@@ -18,11 +18,13 @@ struct Program {
 
 /// Only what tests use; one of the tests below compares it with what they look for.
 const PROGRAMS: &[Program] = &[
+    Program { name: "buildah", package: "buildah" },
     Program { name: "c++", package: "g++" }, // libFuzzer is compiled with the fuzz targets
     Program { name: "caddy", package: "caddy" },
     Program { name: "certutil", package: "libnss3-tools" },
     Program { name: "chromium", package: "chromium" },
     Program { name: "cloud-init", package: "cloud-init" },
+    Program { name: "cp", package: "coreutils" },
     Program { name: "curl", package: "curl" },
     Program { name: "dpkg-deb", package: "dpkg" },
     Program { name: "grep", package: "grep" },
@@ -54,6 +56,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "tar", package: "tar" },
     Program { name: "timeout", package: "coreutils" },
     Program { name: "unshare", package: "util-linux" },
+    Program { name: "zip", package: "zip" },
 ];
 
 /// Installs packages without starting the servers among them.

@@ -1,6 +1,10 @@
 //! Programs from PyPI, which `cargo xtask test` installs into a folder of their own below `target/`.
 
-use std::{io, path::Path, process::Command};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// Their interpreter, from the root of the project. It is called with the name of a module, since the scripts beside it
 /// carry the path of the folder in which they were installed, and a checkout may be moved.
@@ -28,11 +32,29 @@ pub fn script(path: &Path) -> io::Result<Command> {
     Ok(command)
 }
 
-fn interpreter() -> io::Result<Command> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(INTERPRETER);
-    if !path.is_file() {
-        let message = format!("there is no {INTERPRETER}; run `cargo xtask test`, which installs it");
-        return Err(io::Error::new(io::ErrorKind::NotFound, message));
+/// A program that one of the packages brings; not a script, see [`module`].
+///
+/// # Errors
+///
+/// When nothing is installed; the message says what installs it.
+pub fn program(name: &str) -> io::Result<PathBuf> {
+    installed(&format!("target/peers/python/bin/{name}"))
+}
+
+/// The interpreter that finds the packages.
+///
+/// # Errors
+///
+/// When nothing is installed; the message says what installs it.
+pub fn interpreter() -> io::Result<Command> {
+    installed(INTERPRETER).map(Command::new)
+}
+
+fn installed(what: &str) -> io::Result<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(what);
+    if path.is_file() {
+        return Ok(path);
     }
-    Ok(Command::new(path))
+    let message = format!("there is no {what}; run `cargo xtask test`, which installs it");
+    Err(io::Error::new(io::ErrorKind::NotFound, message))
 }

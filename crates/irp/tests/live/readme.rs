@@ -5,7 +5,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use irp_testkit::process::find;
+use irp_testkit::{process::find, python};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -34,6 +34,12 @@ fn command(beginning: &str) -> String {
     let blocks = blocks("sh").concat();
     let line = blocks.lines().find(|line| line.starts_with(beginning));
     line.unwrap_or_else(|| panic!("the README has no line `{beginning}…`")).to_owned()
+}
+
+/// What the row of a program in the table of trust has to be typed.
+fn row(program: &str) -> String {
+    let row = README.lines().find(|line| line.starts_with(&format!("| {program}"))).unwrap();
+    row.split('`').nth(1).unwrap().replace("$(irp ", &format!("$({IRP} "))
 }
 
 /// Has a shell run it, as somebody whose home this is.
@@ -74,11 +80,20 @@ fn in_a_hurry() {
     assert_eq!(echo["path"], "/hello");
     assert_eq!(up.event("request")["path"], "/hello");
 
-    // The row for Chromium, as the first thing that ever happened in this home.
+    let page = url.replace("alice.localhost", "localhost");
+    let node = format!("-e 'fetch(\"{page}\").then((reply) => reply.text()).then(console.log)'");
+    let node = row("Node.js").replace('…', &node);
+    let python = format!("-c 'import requests; print(requests.get(\"{page}\").text)'");
+    let interpreter = python::interpreter().unwrap().get_program().display().to_string();
+    let python = row("Python").replace("python …", &format!("{interpreter} {python}"));
+    find("node", "nodejs").unwrap();
+    for command in [node, python] {
+        let echo: Value = serde_json::from_str(&shell(home.path(), &command)).unwrap();
+        assert_eq!(echo["method"], "GET", "{command}");
+    }
+    // As the first thing that ever happened in this home.
     find("certutil", "libnss3-tools").unwrap();
-    let row = README.lines().find(|line| line.starts_with("| Chromium")).unwrap();
-    let trust = row.split('`').nth(1).unwrap().replace("$(irp ", &format!("$({IRP} "));
-    shell(home.path(), &trust);
+    shell(home.path(), &row("Chromium"));
     let listed = shell(home.path(), "certutil -d sql:$HOME/.pki/nssdb -L -n irp -a");
     let ca = fs::read_to_string(ca_path(home.path())).unwrap();
     assert_eq!(listed.replace(char::is_whitespace, ""), ca.replace(char::is_whitespace, ""));

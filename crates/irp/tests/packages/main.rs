@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod container;
 mod debian;
 mod host;
 mod image;
@@ -11,3 +12,6 @@ mod npm;
 mod packed;
 #[path = "../live/program.rs"]
 mod program;
+mod registry;
+mod release;
+mod workflows;

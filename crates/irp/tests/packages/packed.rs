@@ -24,12 +24,12 @@ pub(crate) const PLATFORM: &str = match std::env::consts::ARCH.as_bytes() {
 const MB_MAX: &str = "150";
 
 /// The program without what a debugger needs, which would take longer to pack than everything else here.
-struct Stripped {
+pub(crate) struct Stripped {
     folder: TempDir,
-    program: PathBuf,
+    pub(crate) program: PathBuf,
 }
 
-static STRIPPED: LazyLock<Stripped> = LazyLock::new(|| {
+pub(crate) static STRIPPED: LazyLock<Stripped> = LazyLock::new(|| {
     let folder = TempDir::new().unwrap();
     let program = folder.path().join("irp");
     let strip = find("strip", "binutils").unwrap();
@@ -81,9 +81,11 @@ pub(crate) fn debian(program: &Path, out: &Path) -> PathBuf {
     names.find(|path| path.extension().is_some_and(|extension| extension == "deb")).unwrap()
 }
 
-fn xtask(task: &str) -> Command {
+/// A task of the project, called from its folder.
+pub(crate) fn xtask(task: &str) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(ROOT).args(["run", "--quiet", "--package", "xtask", "--", task]);
+    cargo.current_dir(ROOT).args(["run", "--quiet", "--manifest-path"]);
+    cargo.arg(format!("{ROOT}/Cargo.toml")).args(["--package", "xtask", "--", task]);
     cargo
 }
 
