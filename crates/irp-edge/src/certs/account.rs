@@ -54,7 +54,9 @@ pub async fn open_or_create(
     match store.put(name, &bytes, When::Absent).await? {
         Written::Done(_) => Ok(account),
         // Another process was faster: its account is everybody's.
-        Written::Refused => open(store, name, http).await?.ok_or_else(|| damaged(name)),
+        Written::Refused => {
+            open(store, name, http).await?.ok_or_else(|| StoreError::Contended { name: name.clone() }.into())
+        }
     }
 }
 

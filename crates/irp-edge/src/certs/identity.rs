@@ -51,7 +51,7 @@ impl Identity {
         match store.put(&name, &bytes, When::Absent).await? {
             Written::Done(_) => Self::from_seed(seed),
             Written::Refused => {
-                let blob = store.get(&name).await?.ok_or(IdentityError::Damaged)?;
+                let blob = store.get(&name).await?.ok_or(StoreError::Contended { name })?;
                 parse(blob.bytes())
             }
         }

@@ -13,7 +13,8 @@
 //!
 //! What was written a moment ago may be missing from what is read. So a process remembers its own last generation of
 //! each blob for a while, and believes that where AWS shows an older one. What another process has just written it may
-//! not see yet; but its own write then meets that one's head, which exists, and is refused.
+//! not see yet; but its own write then meets that one's head, which exists, and is refused. From then on it knows of that
+//! generation, and whoever reads waits until it is shown.
 
 use std::{
     collections::BTreeMap,
@@ -41,8 +42,8 @@ use tokio::time::{Instant, sleep};
 /// So much of the base64 of a blob goes into one parameter, whose value holds 4096 bytes.
 const PART: usize = 3900;
 
-/// How often a blob is read again when its parts went away in the midst of it, or are not shown yet; and how often a
-/// write that is to be done in any case is begun anew when its generation was taken.
+/// How often a blob is read again when its parts went away in the midst of it, or are not shown yet, or all of a generation
+/// is not that is known to exist; and how often a write that is to be done in any case is begun anew when its generation was taken.
 const TRIES: u32 = 6;
 
 /// The first wait before that; it doubles.
@@ -60,6 +61,8 @@ pub(crate) struct SsmStore {
     kms_key: Option<String>,
     /// The last generation that this process has written of each blob.
     own: Mutex<BTreeMap<BlobName, Own>>,
+    /// The last generation of another process that a write has met, and when.
+    met: Mutex<BTreeMap<BlobName, (u64, Instant)>>,
 }
 
 /// A generation as it was written.
@@ -117,12 +120,16 @@ impl Latest {
 impl SsmStore {
     /// The store of one host name: `/irp/cert/NAME/…`, encrypted with this KMS key or the account's own.
     pub(crate) fn new(ssm: Ssm, name: &str, kms_key: Option<String>) -> Self {
-        Self { ssm, path: format!("/irp/cert/{name}/"), kms_key, own: Mutex::default() }
+        Self::below(ssm, format!("/irp/cert/{name}/"), kms_key)
     }
 
     /// The same for the key of that name's inbox: `/irp/inbox/NAME/…`.
     pub(crate) fn of_inbox(ssm: Ssm, name: &Hostname, kms_key: Option<String>) -> Self {
-        Self { ssm, path: format!("{}/", tags::inbox_keys(name)), kms_key, own: Mutex::default() }
+        Self::below(ssm, format!("{}/", tags::inbox_keys(name)), kms_key)
+    }
+
+    fn below(ssm: Ssm, path: String, kms_key: Option<String>) -> Self {
+        Self { ssm, path, kms_key, own: Mutex::default(), met: Mutex::default() }
     }
 
     async fn folder(&self, name: &BlobName) -> Result<Folder, Cause> {
@@ -141,6 +148,15 @@ impl SsmStore {
 
     fn own(&self) -> MutexGuard<'_, BTreeMap<BlobName, Own>> {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn met(&self) -> MutexGuard<'_, BTreeMap<BlobName, (u64, Instant)>> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a generation exists that AWS does not show yet, where it shows this one.
+    fn is_behind(&self, name: &BlobName, shown: u64) -> bool {
+        self.met().get(name).is_some_and(|(met, at)| *met > shown && at.elapsed() < SHOWN_WITHIN)
     }
 
     async fn write(&self, name: &BlobName, content: Option<&[u8]>, when: When) -> Result<Written, Cause> {
@@ -183,6 +199,7 @@ impl SsmStore {
         match self.put(&format!("{}{name}/{}", self.path, head_name(generation)), &text).await {
             Ok(()) => {}
             Err(error) if error.kind() == Kind::Exists => {
+                self.met().insert(name.clone(), (generation, Instant::now()));
                 self.remove(name, parts.into_keys().collect()).await;
                 return Ok(Written::Refused);
             }
@@ -268,7 +285,12 @@ impl SsmStore {
         let damaged = |source: Cause| StoreError::Damaged { name: name.clone(), source };
         for tried in 0..TRIES {
             let folder = self.folder(name).await.map_err(failed)?;
-            let Some(latest) = folder.latest().map_err(damaged)? else { return Ok(None) };
+            let latest = folder.latest().map_err(damaged)?;
+            if self.is_behind(name, latest.as_ref().map_or(0, |latest| latest.generation)) {
+                sleep(AGAIN_AFTER * 2_u32.pow(tried)).await;
+                continue;
+            }
+            let Some(latest) = latest else { return Ok(None) };
             let data = match &latest.head {
                 Head::Deleted { .. } => return Ok(None),
                 Head::Whole { data, .. } => Some(data.clone()),

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::{BoxFuture, join_all};
 use irp_aws::{AccessKey, Aws, Imds, Options, Pace, s3::Bucket};
 use irp_edge::certs::{
-    AcmeConfig, Certificates, Challenge, Dns, FileStore, Keeper, Names, Source, Status, Store, SystemClock,
+    AcmeConfig, Certificates, Challenge, Dns, FileStore, Identity, Keeper, Names, Source, Status, Store,
+    SystemClock,
     solve::DnsError,
     store::{When, Written},
 };
@@ -114,6 +115,25 @@ async fn a_store_whose_writes_are_shown_late_keeps_the_contract() {
     done(put.unwrap());
     for store in [&*store, &other] {
         assert_eq!(store.get(&blob).await.unwrap().unwrap().bytes(), b"three");
+    }
+}
+
+#[tokio::test]
+async fn machines_of_one_name_that_begin_at_once_agree_though_writes_are_shown_late() {
+    let world = world().await;
+    let detour = Detour::start(world.moto.address()).await.unwrap();
+    let aws = Aws::load(options(&detour.url())).await.unwrap();
+    detour.late(READING, Duration::from_secs(2));
+    let name = "alice.example.com".parse().unwrap();
+    let stores = [(); 3].map(|()| SsmStore::new(aws.ssm(), "alice.example.com", None));
+    let keys = [(); 3].map(|()| SsmStore::of_inbox(aws.ssm(), &name, None));
+    let identities = join_all(stores.iter().map(|store| Identity::open_or_create(store)));
+    let (identities, seals) = tokio::join!(identities, join_all(keys.iter().map(|store| Seal::of(store))));
+    let identities: Vec<_> = identities.into_iter().map(|identity| *identity.unwrap().public()).collect();
+    assert!(identities.iter().all(|public| *public == identities[0]), "{identities:?}");
+    let sealed = seals[0].as_ref().unwrap().seal(1, b"event".to_vec()).unwrap();
+    for seal in seals {
+        assert_eq!(seal.unwrap().open(1, &sealed).unwrap(), b"event");
     }
 }
 

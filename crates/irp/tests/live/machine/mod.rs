@@ -7,6 +7,7 @@ mod killed;
 mod refusals;
 mod role;
 mod stage;
+mod together;
 mod up;
 
 use std::{

@@ -88,28 +88,33 @@ impl Stage {
         for left in ["edge", "keys"] {
             let _ = fs::remove_dir_all(self.file(left));
         }
-        self.run(directory, roots, idle_hours)
+        self.run(self.home.path(), directory, roots, idle_hours)
     }
 
     /// The service is started again on the same machine.
     pub(crate) fn start_again(&self, idle_hours: f64) -> Edge {
-        self.run(&self.pebble.directory_url, &self.pebble.root_pem, idle_hours)
+        self.run(self.home.path(), &self.pebble.directory_url, &self.pebble.root_pem, idle_hours)
     }
 
-    fn run(&self, directory: &str, roots: &Path, idle_hours: f64) -> Edge {
+    /// Another machine of the name, whose disk is this folder, at the same time.
+    pub(crate) fn boot_beside(&self, folder: &Path, idle_hours: f64) -> Edge {
+        self.run(folder, &self.pebble.directory_url, &self.pebble.root_pem, idle_hours)
+    }
+
+    fn run(&self, folder: &Path, directory: &str, roots: &Path, idle_hours: f64) -> Edge {
         let tables = format!(
             "[acme]\nchallenge = \"dns-01\"\ndirectory = {directory:?}\nroots = {roots:?}\n\
              [idle]\nhours = {idle_hours:?}\non_end = {{ file = {:?} }}\nrenew = {:?}\nends_at = {:?}\n\
              [aws]\nzone = \"irp.test\"\nmachine_ends = {:?}\nkey_copy = {:?}\nmetadata = {:?}\n{}",
-            self.file("power-off"),
-            self.file("renewed"),
-            self.file("ends-at"),
-            self.file("machine-ends"),
-            self.file("keys"),
+            folder.join("power-off"),
+            folder.join("renewed"),
+            folder.join("ends-at"),
+            folder.join("machine-ends"),
+            folder.join("keys"),
             self.imds.url(),
             self.tables,
         );
-        Edge::start_at(self.home.path(), self.port, &tables, |command| {
+        Edge::start_at(folder, self.port, &tables, |command| {
             command.env("AWS_ENDPOINT_URL", &self.endpoint);
         })
     }
