@@ -14,7 +14,10 @@ use std::collections::BTreeMap;
 use irp_wire::name::Hostname;
 use serde::Serialize;
 
-pub use self::person::{administrator, person};
+pub use self::{
+    edge::folder_in_bucket,
+    person::{administrator, person},
+};
 use crate::{
     settings::{Engine, Settings},
     tags,

@@ -163,8 +163,8 @@ impl Ec2 {
     /// When AWS refuses or is not reached.
     pub async fn terminate_on_shutdown(&self, id: &str) -> Result<(), Error> {
         let mut form = Form::new();
-        form.set("InstanceId", id);
-        form.set("Attribute", "instanceInitiatedShutdownBehavior").set("Value", "terminate");
+        // Said so, and not by `Attribute` and `Value`, a policy can allow this value alone.
+        form.set("InstanceId", id).set("InstanceInitiatedShutdownBehavior.Value", "terminate");
         self.order("ModifyInstanceAttribute", &form).await
     }
 

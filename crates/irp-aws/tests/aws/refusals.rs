@@ -27,6 +27,23 @@ async fn a_missing_permission_names_the_action() {
     assert_eq!(server.asked().len(), 1, "a refusal for good is not asked again");
 }
 
+/// The policy of people allows this value of this attribute, which IAM sees where it is said so and not otherwise (EC2 User
+/// Guide, "ec2:Attribute condition key"). moto knows only the other way to say it.
+#[tokio::test]
+async fn what_a_machine_does_when_it_is_off_is_said_as_policies_see_it() {
+    let (aws, server) = scripted([Reply::xml("<R><return>true</return></R>")]).await;
+    aws.ec2().terminate_on_shutdown("i-1").await.unwrap();
+    let body = &server.asked()[0].body;
+    for pair in [
+        "Action=ModifyInstanceAttribute",
+        "InstanceId=i-1",
+        "InstanceInitiatedShutdownBehavior.Value=terminate",
+    ] {
+        assert!(body.split('&').any(|said| said == pair), "{pair}: {body}");
+    }
+    assert!(!body.contains("&Attribute="), "{body}");
+}
+
 #[tokio::test]
 async fn throttled_and_lost_calls_are_made_again() {
     let throttled = refusal("RequestLimitExceeded", "Request limit exceeded.");

@@ -1,5 +1,7 @@
 //! What the role of one machine may do.
 
+use irp_wire::name::Hostname;
+
 use super::{Edge, Place, Statement, key_by};
 use crate::{
     tags,
@@ -87,7 +89,7 @@ fn inbox(edge: &Edge, place: &Place) -> Vec<Statement> {
 }
 
 fn bucket_store(edge: &Edge, place: &Place, bucket: &str, prefix: &str) -> [Statement; 2] {
-    let folder = format!("{}/", folder_in_bucket(edge, prefix));
+    let folder = format!("{}/", folder_in_bucket(&edge.name, edge.is_caddy, prefix));
     objects(["Certificates", "ListCertificates"], &ALL_OF_OBJECTS, &place.bucket(bucket), &folder)
 }
 
@@ -111,9 +113,10 @@ pub(super) fn objects(
     ]
 }
 
-/// Where in its bucket certificates of an edge are, without a final slash.
-pub(super) fn folder_in_bucket(edge: &Edge, prefix: &str) -> String {
-    let inner = if edge.is_caddy { format!("caddy/{}", edge.name) } else { edge.name.to_string() };
+/// Where in its bucket certificates of a name are, without a final slash; those of Caddy are of another form, and apart.
+#[must_use]
+pub fn folder_in_bucket(name: &Hostname, is_caddy: bool, prefix: &str) -> String {
+    let inner = if is_caddy { format!("caddy/{name}") } else { name.to_string() };
     if prefix.is_empty() { inner } else { format!("{prefix}/{inner}") }
 }
 
@@ -137,7 +140,10 @@ fn key_use(edge: &Edge, place: &Place, key: &KmsKey) -> Vec<Statement> {
     let mut contexts = Vec::new();
     if let CertStore::S3 { bucket, prefix } = &edge.store {
         let arn = place.bucket(bucket);
-        contexts.extend([arn.clone(), format!("{arn}/{}/*", folder_in_bucket(edge, prefix))]);
+        contexts.extend([
+            arn.clone(),
+            format!("{arn}/{}/*", folder_in_bucket(&edge.name, edge.is_caddy, prefix)),
+        ]);
     }
     if let Some(bucket) = place.bucket.as_ref().filter(|_| !edge.is_caddy) {
         let arn = place.bucket(bucket);

@@ -57,13 +57,13 @@ pub fn person(edge: &Edge, place: &Place) -> Result<Policy, RoleNameError> {
             "iam:PassedToService",
             ["ec2.amazonaws.com", "ec2.amazonaws.com.cn"],
         ),
-        // The attribute is what a machine does when it powers off: irp gc sets it right.
-        Statement::allow(
-            "End",
-            ["ec2:TerminateInstances", "ec2:AssociateAddress", "ec2:ModifyInstanceAttribute"],
-            [ec2("instance/*")],
-        )
-        .when("StringEquals", &tagged, [name]),
+        Statement::allow("End", ["ec2:TerminateInstances", "ec2:AssociateAddress"], [ec2("instance/*")])
+            .when("StringEquals", &tagged, [name]),
+        // irp gc sets right what a machine does when it powers off. With this action alone one could give it other user-data,
+        // or another group (EC2 User Guide, "ec2:Attribute condition key").
+        Statement::allow("EndWhenOff", ["ec2:ModifyInstanceAttribute"], [ec2("instance/*")])
+            .when("StringEquals", &tagged, [name])
+            .when("StringEquals", "ec2:Attribute/InstanceInitiatedShutdownBehavior", ["terminate"]),
         // For irp gc: AWS refuses to delete one that is in use.
         Statement::allow("Group", ["ec2:DeleteSecurityGroup"], [ec2("security-group/*")]).when(
             "StringEquals",
@@ -129,7 +129,7 @@ pub fn person(edge: &Edge, place: &Place) -> Result<Policy, RoleNameError> {
     }
     if let CertStore::S3 { bucket, prefix } = &edge.store {
         // To look at the budget of certificates, and to forget a name.
-        let folder = format!("{}/", folder_in_bucket(edge, prefix));
+        let folder = format!("{}/", folder_in_bucket(&edge.name, edge.is_caddy, prefix));
         statements.extend(objects(
             ["Certificates", "ListCertificates"],
             &["s3:GetObject", "s3:DeleteObject"],

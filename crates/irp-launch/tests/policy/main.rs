@@ -233,6 +233,10 @@ fn a_person_launches_this_name_and_no_other() {
     let pass = |role: &str, to: &str| Call::new("iam:PassRole", role).with("iam:PassedToService", &[to]);
     let run = |name: &str| Call::new("ec2:RunInstances", instance).with("aws:RequestTag/irp:name", &[name]);
     let to = |action: &str, name: &str| Call::new(action, instance).with("aws:ResourceTag/irp:name", &[name]);
+    let ends_when_off = |name: &str, value: &str| {
+        to("ec2:ModifyInstanceAttribute", name)
+            .with("ec2:Attribute/InstanceInitiatedShutdownBehavior", &[value])
+    };
     let session = "arn:aws:ssm:eu-central-1:123456789012:session/${aws:userid}-0a1b";
     let group = "arn:aws:ec2:eu-central-1:123456789012:security-group/sg-1";
     for call in [
@@ -256,7 +260,7 @@ fn a_person_launches_this_name_and_no_other() {
         Call::new("s3:DeleteObject", &format!("{BUCKET}/inbox/{NAME}/1")),
         Call::new("ssm:DeleteParameters", &format!("{PARAMETER}/irp/inbox/{NAME}/inbox-key/g0000000001")),
         Call::new("iam:GetRolePolicy", role),
-        to("ec2:ModifyInstanceAttribute", NAME),
+        ends_when_off(NAME, "terminate"),
         Call::new("ec2:DeleteSecurityGroup", group).with("aws:ResourceTag/irp:group", &["irp-edge"]),
     ] {
         assert!(judge.allows(&call), "{call:?}");
@@ -271,7 +275,10 @@ fn a_person_launches_this_name_and_no_other() {
         to("ssm:StartSession", "bob.proxy.example.com"),
         Call::new("ssm:StartSession", "arn:aws:ssm:eu-central-1:123456789012:document/AWS-RunShellScript"),
         Call::new("iam:PutRolePolicy", role),
-        to("ec2:ModifyInstanceAttribute", "bob.proxy.example.com"),
+        ends_when_off("bob.proxy.example.com", "terminate"),
+        ends_when_off(NAME, "stop"),
+        to("ec2:ModifyInstanceAttribute", NAME),
+        to("ec2:ModifyInstanceAttribute", NAME).with("ec2:Attribute/UserData", &["terminate"]),
         Call::new("ec2:DeleteSecurityGroup", group),
         Call::new("ec2:DeleteSecurityGroup", group).with("aws:ResourceTag/irp:group", &["other"]),
         change(ZONE, &["bob.proxy.example.com"], &["A"], &["DELETE"]),

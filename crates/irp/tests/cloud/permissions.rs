@@ -90,10 +90,16 @@ fn ec2(operation: &str, form: &Form, tags: &Tags) -> Vec<Call> {
     let on = |resource: String| tagged(&action, &resource, tags);
     match operation {
         "RunInstances" => run_instances(form),
-        "TerminateInstances" | "ModifyInstanceAttribute" => {
+        "TerminateInstances" => {
             let ids = form.values("InstanceId");
             assert!(!ids.is_empty());
             ids.into_iter().map(|id| on(format!("instance/{id}"))).collect()
+        }
+        "ModifyInstanceAttribute" => {
+            // Only attributes that are said as objects with a value have a key of their own.
+            let said = form.0.iter().filter_map(|(key, value)| Some((key.strip_suffix(".Value")?, value)));
+            let call = on(format!("instance/{}", form.text("InstanceId")));
+            vec![said.fold(call, |call, (name, value)| call.with(&format!("ec2:Attribute/{name}"), &[value]))]
         }
         "AssociateAddress" => vec![
             on(format!("instance/{}", form.text("InstanceId"))),
