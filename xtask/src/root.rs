@@ -1,6 +1,9 @@
 //! A small Debian or Ubuntu that tests boot as a machine: systemd, cloud-init, sshd and little else.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use crate::{peers, succeed, workspace};
 
@@ -11,6 +14,7 @@ const PACKAGES: &[&str] = &[
     "curl",
     "dbus",
     "iproute2",
+    "kmod",
     "libpam-systemd",
     "openssh-server",
     "procps",
@@ -20,10 +24,13 @@ const PACKAGES: &[&str] = &[
     "tzdata",
 ];
 
+/// The variable that names another release of Debian than that of this machine.
+const RELEASE: &str = "IRP_TEST_RELEASE";
+
 /// Done to the root at last. Each machine makes its own host keys and number; its addresses are set from outside, where
 /// no DHCP server is that cloud-init would wait for.
-const FINISH: &str =
-    r#"rm -f "$1"/etc/ssh/ssh_host_* "$1"/usr/sbin/dhclient "$1"/sbin/dhclient && : >"$1/etc/machine-id""#;
+const FINISH: &str = r#"cd "$1" && rm -f etc/ssh/ssh_host_* usr/sbin/dhclient sbin/dhclient usr/sbin/dhcpcd sbin/dhcpcd &&
+    : >etc/machine-id"#;
 
 /// Makes the root: `$1` is the release, `$2` the folder, `$3` the packages, `$4` what is done at last; the rest are files
 /// with sources of packages.
@@ -36,10 +43,15 @@ mmdebstrap --quiet --variant=minbase --format=directory --include="$packages" --
 
 /// Sees to it that the root is there. Nothing is done when it is.
 pub(crate) fn provide(install: bool) -> Result<(), String> {
-    let folder = workspace().join("target/peers/root");
+    let own = release()?;
+    let other = std::env::var(RELEASE).ok().filter(|other| !other.is_empty());
+    let at = |rest: &str| {
+        let beside = other.as_ref().map(|other| format!("-{other}")).unwrap_or_default();
+        workspace().join(format!("target/peers/root{beside}{rest}"))
+    };
+    let release = other.as_deref().unwrap_or(&own);
     // Beside the folder, since only root can write into it.
-    let stamp = workspace().join("target/peers/root.installed");
-    let release = release()?;
+    let (folder, stamp) = (at(""), at(".installed"));
     let wanted = format!("{release}\n{}\n{FINISH}\n", PACKAGES.join("\n"));
     if fs::read_to_string(&stamp).is_ok_and(|made| made == wanted) && folder.join("sbin/init").exists() {
         println!("the root of the machine that tests boot is made");
@@ -54,8 +66,12 @@ pub(crate) fn provide(install: bool) -> Result<(), String> {
     println!("making the root of the machine that tests boot: {release} with {}", PACKAGES.join(" "));
     let mut make =
         peers::root_shell().ok_or("making the root of a machine needs root: run this with sudo")?;
-    make.args(["-c", MAKE, "mmdebstrap", &release]).arg(&folder).arg(PACKAGES.join(",")).arg(FINISH);
-    succeed(make.args(sources(&release)?))?;
+    make.args(["-c", MAKE, "mmdebstrap", release]).arg(&folder).arg(PACKAGES.join(",")).arg(FINISH);
+    let mut sources = sources(&own)?;
+    if release != own {
+        sources = sources_of(release, &own, &sources, &at(".sources"))?;
+    }
+    succeed(make.args(sources))?;
     fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))
 }
 
@@ -82,6 +98,18 @@ fn sources(release: &str) -> Result<Vec<PathBuf>, String> {
     if files.is_empty() { Err(format!("apt has no source for {release}")) } else { Ok(files) }
 }
 
+/// The same files for another release, written to a folder.
+fn sources_of(release: &str, own: &str, files: &[PathBuf], folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+    fs::create_dir_all(folder).map_err(failed)?;
+    let write = |file: &PathBuf| {
+        let copy = folder.join(file.file_name().unwrap_or_default());
+        let text = fs::read_to_string(file)?.replace(own, release);
+        fs::write(&copy, text).map(|()| copy)
+    };
+    files.iter().map(write).collect::<Result<_, _>>().map_err(failed)
+}
+
 #[cfg(test)]
 mod tests {
     use std::process::Command;
@@ -93,8 +121,20 @@ mod tests {
         for script in [MAKE, FINISH] {
             assert!(Command::new("sh").args(["-n", "-c", script]).status().unwrap().success(), "{script}");
         }
-        let looked = workspace().join("crates/irp-testkit/src/machine.rs");
-        assert!(fs::read_to_string(looked).unwrap().contains("\"target/peers/root\""));
+        let looked = fs::read_to_string(workspace().join("crates/irp-testkit/src/machine.rs")).unwrap();
+        assert!(looked.contains("\"target/peers/root\"") && looked.contains(&format!("\"{RELEASE}\"")));
+    }
+
+    #[test]
+    fn another_release_comes_from_where_this_one_comes_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("debian.sources");
+        fs::write(&file, "URIs: http://mirror/debian\nSuites: bookworm bookworm-updates\n").unwrap();
+        let other = folder.path().join("other");
+        let copies = sources_of("trixie", "bookworm", &[file], &other).unwrap();
+        assert_eq!(copies, [other.join("debian.sources")]);
+        let text = fs::read_to_string(&copies[0]).unwrap();
+        assert_eq!(text, "URIs: http://mirror/debian\nSuites: trixie trixie-updates\n");
     }
 
     #[test]

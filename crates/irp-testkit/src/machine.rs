@@ -22,6 +22,9 @@ use crate::process::find;
 /// The root that every machine begins with, from the root of the project.
 const ROOT: &str = "target/peers/root";
 
+/// The variable that names another release of Debian than that of this machine; its root is beside the other one.
+const RELEASE: &str = "IRP_TEST_RELEASE";
+
 const HOLD: &str = include_str!("machine/hold.sh");
 const BOOT: &str = include_str!("machine/boot.sh");
 
@@ -60,9 +63,11 @@ impl Machine {
     ///
     /// When there is no root, or the rights are missing to make namespaces and mounts; the message says what to do.
     pub fn new(folder: &Path, image: &Path) -> io::Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(ROOT);
+        let release = std::env::var(RELEASE).unwrap_or_default();
+        let name = if release.is_empty() { ROOT.to_owned() } else { format!("{ROOT}-{release}") };
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(&name);
         if !root.join("sbin/init").exists() {
-            let message = format!("there is no {ROOT}; run `cargo xtask test`, which makes it");
+            let message = format!("there is no {name}; run `cargo xtask test`, which makes it");
             return Err(io::Error::new(io::ErrorKind::NotFound, message));
         }
         let root = root.canonicalize()?;
