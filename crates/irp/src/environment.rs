@@ -37,6 +37,8 @@ pub(crate) struct Environment {
     pub(crate) no_color: bool,
     /// [`COMPLETE`]: the shell whose script asks how a line may go on.
     pub(crate) complete: Option<String>,
+    /// `IRP_RESOLVER`: the name server to ask, in the place of the system's.
+    pub(crate) resolver: Option<String>,
     /// `IRP_LOG`: a filter such as `debug` or `irp_client=trace`.
     pub(crate) log: Option<String>,
 }
@@ -53,6 +55,7 @@ impl Environment {
             ssh_auth_sock: system::agent(),
             no_color: given("NO_COLOR").is_some() || given("TERM").is_some_and(|term| term == "dumb"),
             complete: text(COMPLETE),
+            resolver: text("IRP_RESOLVER"),
             log: text("IRP_LOG"),
             home: system::home(),
         }

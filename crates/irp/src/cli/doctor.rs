@@ -6,6 +6,7 @@ use clap::Args;
 use irp_launch::values::Image;
 
 use super::{aws::Access, launch};
+use crate::cloud::resolver;
 
 /// Check everything that a launch needs
 #[derive(Args, Debug)]
@@ -37,28 +38,7 @@ pub(crate) struct Doctor {
         help_heading = "AWS"
     )]
     pub(crate) image: Image,
-    /// Ask this name server [default: the system's first]
-    #[arg(long, value_name = "ADDRESS", value_parser = resolver)]
+    /// Ask this name server [default: IRP_RESOLVER, or the system's first]
+    #[arg(long, value_name = "ADDRESS", value_parser = resolver::server)]
     pub(crate) resolver: Option<SocketAddr>,
-}
-
-/// An address, with or without a port.
-fn resolver(text: &str) -> Result<SocketAddr, String> {
-    let with_port = text.parse::<SocketAddr>();
-    let alone = || text.parse().map(|address| SocketAddr::new(address, 53));
-    with_port
-        .or_else(|_| alone())
-        .map_err(|_| "write an address, such as 192.0.2.53 or 192.0.2.53:53".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_resolver_is_an_address_and_perhaps_a_port() {
-        assert_eq!(resolver("192.0.2.53"), Ok(([192, 0, 2, 53], 53).into()));
-        assert_eq!(resolver("192.0.2.53:5353"), Ok(([192, 0, 2, 53], 5353).into()));
-        assert!(resolver("::1").is_ok() && resolver("[::1]:53").is_ok() && resolver("dns.example").is_err());
-    }
 }

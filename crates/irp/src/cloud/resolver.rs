@@ -1,4 +1,4 @@
-//! A question to a name server, as small as `irp doctor` needs it: NS and CAA records over UDP, over TCP where the answer
+//! A question to a name server, as small as `irp doctor` and `irp up` need it: NS and CAA records over UDP, over TCP where the answer
 //! is too long (RFC 1035, RFC 8659).
 //!
 //! The answer is only shown to a person, so it need not be proof against forgers beyond a random number and the
@@ -19,6 +19,8 @@ use tokio::{
     net::{TcpStream, UdpSocket},
     time::timeout,
 };
+
+use crate::{environment::Environment, error::Failure};
 
 /// How long one question may take; resolvers give up on others after a few seconds themselves.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -103,6 +105,31 @@ pub(crate) enum ResolveError {
 /// When there is none.
 pub(crate) fn of_system() -> Result<SocketAddr, ResolveError> {
     system::first_server().map(|address| SocketAddr::new(address, PORT)).ok_or(ResolveError::NoServer)
+}
+
+/// The one that `IRP_RESOLVER` names, if it does.
+///
+/// # Errors
+///
+/// When it names none.
+pub(crate) fn of_environment(environment: &Environment) -> Result<Option<SocketAddr>, Failure> {
+    let named = environment.resolver.as_deref().map(server).transpose();
+    named.map_err(|why| {
+        Failure::new(crate::error::Kind::Config, format!("IRP_RESOLVER is no name server: {why}"))
+    })
+}
+
+/// An address, with or without a port.
+///
+/// # Errors
+///
+/// What is to be written instead.
+pub(crate) fn server(text: &str) -> Result<SocketAddr, String> {
+    let with_port = text.parse::<SocketAddr>();
+    let alone = || text.parse().map(|address| SocketAddr::new(address, PORT));
+    with_port
+        .or_else(|_| alone())
+        .map_err(|_| "write an address, such as 192.0.2.53 or 192.0.2.53:53".to_owned())
 }
 
 /// Asks for the records of a name.
@@ -253,6 +280,13 @@ fn name_at(message: &[u8], mut at: usize) -> Option<(String, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_resolver_is_an_address_and_perhaps_a_port() {
+        assert_eq!(server("192.0.2.53"), Ok(([192, 0, 2, 53], 53).into()));
+        assert_eq!(server("192.0.2.53:5353"), Ok(([192, 0, 2, 53], 5353).into()));
+        assert!(server("::1").is_ok() && server("[::1]:53").is_ok() && server("dns.example").is_err());
+    }
 
     #[test]
     fn a_question_is_what_the_rfc_says() {

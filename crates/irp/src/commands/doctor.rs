@@ -9,6 +9,7 @@ use crate::{
     cloud::{
         account,
         doctor::{self, Check, Subject, examine},
+        resolver,
     },
     config::launch,
     environment::Environment,
@@ -18,6 +19,10 @@ use crate::{
 
 /// Looks at everything, and tells each thing as soon as it is known.
 pub(super) async fn run(flags: &Doctor, environment: &Environment, ui: &Ui) -> Result<ExitCode, Failure> {
+    let resolver = match flags.resolver {
+        Some(named) => Some(named),
+        None => resolver::of_environment(environment)?,
+    };
     let mut wrong: Vec<Kind> = Vec::new();
     let mut tell = |check: Check, kind: Kind| {
         if check.ok == Some(false) {
@@ -51,7 +56,7 @@ pub(super) async fn run(flags: &Doctor, environment: &Environment, ui: &Ui) -> R
                     image: &flags.image,
                     subnet: flags.subnet.as_deref(),
                     has_role: !settings.no_role.value,
-                    resolver: flags.resolver,
+                    resolver,
                 };
                 examine(&subject, |check| tell(check, Kind::Cloud)).await;
             }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod delegation;
 mod doctor;
 mod edge_report;
 mod explain;
@@ -14,4 +15,5 @@ mod secret;
 mod setup;
 mod stage;
 mod started;
+mod templates;
 mod up;

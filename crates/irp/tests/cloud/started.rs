@@ -38,7 +38,7 @@ fn types(stage: &Stage, text: &str) -> String {
     program(&bin.join("aws"), &format!("exec {} -m awscli \"$@\"", cli.get_program().display()));
     let mut shell = Command::new("/bin/sh");
     shell.args(["-euc", text]).env_clear().envs(stage.moto().environment()).current_dir(stage.home());
-    shell.env("HOME", stage.home()).env("USER", "alice");
+    shell.env("HOME", stage.home()).env("USER", "alice").env("IRP_RESOLVER", "127.0.0.1:1");
     shell.env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display()));
     let output = shell.output().unwrap();
     assert!(output.status.success(), "{text}\n{}{}", out(&output), err(&output));

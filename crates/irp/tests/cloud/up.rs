@@ -13,13 +13,13 @@ const ENV: &str = "HOSTED_ZONE_DOMAIN=proxy.example.com\n";
 const NAME: &str = "alice.proxy.example.com";
 
 /// An account that `irp setup` has prepared, and a program for machines of this processor.
-struct Account {
-    stage: Stage,
+pub(crate) struct Account {
+    pub(crate) stage: Stage,
     program: PathBuf,
 }
 
 impl Account {
-    fn prepared() -> Self {
+    pub(crate) fn prepared() -> Self {
         let account = Self::bare();
         account.stage.run(&["setup"]);
         account
@@ -48,7 +48,7 @@ impl Account {
         Running::start(command, self.stage.home().join("up.log"))
     }
 
-    fn command_at(&self, url: &str, more: &[&str]) -> Command {
+    pub(crate) fn command_at(&self, url: &str, more: &[&str]) -> Command {
         self.stage.irp_at(url, &self.arguments(more))
     }
 
@@ -83,7 +83,7 @@ pub(crate) fn elf(machine: u8, strings: &str) -> Vec<u8> {
 }
 
 #[track_caller]
-fn text(value: &Value) -> &str {
+pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("no text: {value}"))
 }
 
@@ -246,7 +246,7 @@ fn refusal(status: u16, code: &str, message: &str) -> Reply {
 }
 
 /// Runs `work` in a thread, since it waits for programs, while the detour lives on.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.unwrap()
 }
 

@@ -16,6 +16,8 @@ use serde_json::Value;
 pub(crate) fn irp(home: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_irp"));
     command.args(arguments).env_clear().env("HOME", home).env("USER", "alice").current_dir(home);
+    // Nobody is asked who is outside.
+    command.env("IRP_RESOLVER", "127.0.0.1:1");
     command
 }
 

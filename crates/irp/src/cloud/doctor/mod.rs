@@ -17,7 +17,10 @@ use serde::Serialize;
 use super::{account::Account, zone::Zone};
 use crate::error::Failure;
 
-pub(crate) use self::local::{clock, plugin, settings};
+pub(crate) use self::{
+    local::{clock, plugin, settings},
+    naming::delegation,
+};
 
 /// What was found out.
 #[derive(Clone, Debug, Serialize)]
@@ -94,7 +97,7 @@ pub(crate) async fn examine(subject: &Subject<'_>, mut tell: impl FnMut(Check)) 
         }
     };
     if let Some(zone) = &zone {
-        tell(naming::delegation(subject, zone).await);
+        tell(delegation(subject.account, subject.resolver, zone).await);
         tell(naming::forgetting(subject, zone).await);
     }
     tell(naming::caa(subject).await);

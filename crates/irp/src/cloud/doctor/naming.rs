@@ -7,6 +7,7 @@ use irp_edge::certs::{SystemClock, directory::caa_identities, http::DirectoryCli
 use super::{Check, Subject};
 use crate::{
     cloud::{
+        account::Account,
         caa::{self, LETS_ENCRYPT, Verdict},
         resolver::{self, Answer, Kind, Record, ResolveError},
         zone::Zone,
@@ -17,20 +18,20 @@ use crate::{
 /// Resolvers that were told that a name does not exist may remember it for so long without anybody being disturbed.
 const FORGETTING_MAX: u32 = 60;
 
-fn server(subject: &Subject<'_>) -> Result<SocketAddr, ResolveError> {
-    subject.resolver.map_or_else(resolver::of_system, Ok)
+fn server(named: Option<SocketAddr>) -> Result<SocketAddr, ResolveError> {
+    named.map_or_else(resolver::of_system, Ok)
 }
 
-/// Whether the parent zone names the servers that Route 53 gave this one.
-pub(super) async fn delegation(subject: &Subject<'_>, zone: &Zone) -> Check {
+/// Whether the parent zone names the servers that Route 53 gave this one; a resolver is asked, the system's if none is named.
+pub(crate) async fn delegation(account: &Account, resolver: Option<SocketAddr>, zone: &Zone) -> Check {
     const CHECK: &str = "delegation";
-    let details = match subject.account.aws.route53().zone(&zone.id).await {
+    let details = match account.aws.route53().zone(&zone.id).await {
         Ok(details) => details,
         Err(error) => return Check::unseen(CHECK, &error),
     };
     let wanted: BTreeSet<String> = details.name_servers.into_iter().collect();
     let asked = async {
-        let server = server(subject)?;
+        let server = server(resolver)?;
         Ok::<_, ResolveError>((server, resolver::ask(server, &zone.domain, Kind::Ns).await?))
     };
     let (server, answer) = match asked.await {
@@ -145,7 +146,7 @@ pub(super) async fn caa(subject: &Subject<'_>) -> Check {
     let issuer = Issuer::of(subject).await;
     let Issuer { told, identities, is_lets_encrypt } = &issuer;
     let names = identities.as_deref().unwrap_or_default();
-    let verdict = async { caa::verdict(server(subject)?, name, names, method).await };
+    let verdict = async { caa::verdict(server(subject.resolver)?, name, names, method).await };
     match (verdict.await, identities) {
         (Ok(Verdict::Silent), _) => Check::good(CHECK, "no CAA records: every authority may issue"),
         (Ok(Verdict::Allowed { at }), _) => Check::good(CHECK, format!("{at} allows {told} with {method}")),

@@ -27,6 +27,7 @@ use crate::{
         account,
         launch::Wishes,
         machines::Engine,
+        resolver,
         ways::{self, Wish as Way},
         zone,
     },
@@ -165,6 +166,7 @@ async fn stay(
         memory_only,
         key: ClientKey { key, comment: environment.user.clone().unwrap_or_default() },
         known_edges,
+        resolver: resolver::of_environment(environment)?,
         settings,
         ui,
     };

@@ -1,6 +1,6 @@
 //! The machine of the name: the one that runs, or one that is launched.
 
-use std::{path::PathBuf, time::Instant};
+use std::{net::SocketAddr, path::PathBuf, time::Instant};
 
 use irp_client::known_edges;
 use irp_launch::{
@@ -12,11 +12,12 @@ use irp_launch::{
     values::CertStore,
 };
 use serde_json::json;
-use tokio::time::{Duration, sleep};
+use tokio::time::{Duration, sleep, timeout};
 
 use crate::{
     cloud::{
         account::{Account, explain},
+        doctor,
         launch::{
             self, Wishes, instance_type, look,
             order::Order,
@@ -33,6 +34,9 @@ use crate::{
     release,
     ui::Ui,
 };
+
+/// How long a resolver may take to say whose servers the zone has.
+const DELEGATION_WITHIN: Duration = Duration::from_secs(3);
 
 /// All that a launch needs to know.
 #[derive(Debug)]
@@ -51,6 +55,8 @@ pub(super) struct Scene<'a> {
     pub(super) key: ClientKey,
     /// The file of known edges.
     pub(super) known_edges: PathBuf,
+    /// The name server that was named.
+    pub(super) resolver: Option<SocketAddr>,
     pub(super) ui: &'a Ui,
 }
 
@@ -120,7 +126,9 @@ impl Scene<'_> {
             address: self.wishes.address.clone(),
             upload: program.as_ref().map(|program| program.upload.clone()),
         };
-        let found = look::look(self.account, &wanted, &self.wishes).await?;
+        let looking = look::look(self.account, &wanted, &self.wishes);
+        let (found, ()) = tokio::join!(looking, self.tell_delegation());
+        let found = found?;
         if let Some(address) = &self.wishes.address {
             wait::free_address(self.account, address, None).await?;
         }
@@ -171,6 +179,19 @@ impl Scene<'_> {
             }
         }
         Err(Failure::new(Kind::Internal, "the plan launches nothing"))
+    }
+
+    /// Says where nobody on the Internet would find the name, if that is soon known. The launch goes on: this PC may be in a
+    /// network that sees another zone of that name.
+    async fn tell_delegation(&self) {
+        let looking = doctor::delegation(self.account, self.resolver, self.zone);
+        if let Ok(check) = timeout(DELEGATION_WITHIN, looking).await
+            && check.ok == Some(false)
+        {
+            let text = format!("{}, so that no certificate can be ordered", check.text);
+            let mend = check.mend.first().map(|mend| format!("; {mend}")).unwrap_or_default();
+            self.ui.warning(&format!("{text}{mend}"));
+        }
     }
 
     /// The program that has to be uploaded; `None` where the machine downloads it from elsewhere, or runs Caddy.
