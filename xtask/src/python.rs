@@ -1,5 +1,6 @@
-//! What tests need of PyPI: moto, a stand-in for AWS, the AWS CLI, the libraries of webhook providers, and what reads the
-//! workflows of GitHub, in a folder of their own.
+//! What tests need of PyPI: moto, a stand-in for AWS, the AWS CLI, what reads templates of CloudFormation (cfn-lint, which
+//! moto needs anyway), configurations of Terraform (tfparse) and workflows of GitHub, and the libraries of webhook providers,
+//! in a folder of their own.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -10,6 +11,7 @@ const PACKAGES: &[&str] = &[
     "moto[server]==5.2.5",
     "awscli==1.46.3",
     "check-jsonschema==0.39.0",
+    "cfn-lint==1.58.0",
     "line-bot-sdk==3.27.0",
     "PyNaCl==1.6.2",
     "slack_bolt==1.30.0",
@@ -17,6 +19,7 @@ const PACKAGES: &[&str] = &[
     "standardwebhooks==1.1.0",
     "stripe==16.1.0",
     "svix==2.9.1",
+    "tfparse==0.6.22",
     "twilio==9.13.0",
     "zizmor==1.32.0",
 ];
