@@ -10,10 +10,14 @@ use irp_testkit::{
     dns::Responder,
     origin::Origin,
     patience::eventually_blocking,
+    process::find,
 };
 use serde_json::Value;
 
-use super::stage::{NAME, Stage};
+use super::{
+    role::{ask, signed},
+    stage::{NAME, Stage},
+};
 use crate::{
     acme::issuing_root,
     edge::{Edge, key_table},
@@ -57,7 +61,12 @@ impl Scene {
 
     /// `irp up` to the program behind the tunnel. moto's machines have addresses of the Internet: the edge is dialled here.
     fn arguments(&self, more: &[&str]) -> Vec<String> {
-        let (port, edge) = (self.origin.port().to_string(), format!("127.0.0.1:{}", self.stage.port));
+        self.arguments_for(self.origin.port(), more)
+    }
+
+    /// The same to another program.
+    fn arguments_for(&self, port: u16, more: &[&str]) -> Vec<String> {
+        let (port, edge) = (port.to_string(), format!("127.0.0.1:{}", self.stage.port));
         let own =
             ["up", &port, "--edge-binary", "irp-arm64", "--connect-to", &edge, "--cacert", &self.stage.root];
         own.iter().chain(more).map(|text| (*text).to_owned()).collect()
@@ -263,6 +272,63 @@ async fn detached_it_prints_the_url_alone_and_stays_until_it_is_disconnected() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("no client is in the background for alice"));
     assert_ne!(edge.status(&scene.stage.root, NAME), Some(200));
     edge.stop();
+}
+
+/// In the background, with the program that it starts.
+#[tokio::test(flavor = "multi_thread")]
+async fn detached_it_starts_a_program_that_ends_when_it_is_disconnected() {
+    let mut scene = Scene::set().await;
+    let mut up = scene.up(&[]);
+    let machine = up.event("machine");
+    up.kill();
+    let edge = scene.boot(&machine);
+    let port = free_port();
+    fs::write(scene.stage.file("page"), "from the program\n").unwrap();
+    let script = format!(
+        "printf %s \"$PUBLIC_URL\" >told; exec {} -m http.server --bind 127.0.0.1 {port}",
+        find("python3", "python3").unwrap().display()
+    );
+    let arguments = scene.arguments_for(port, &["--detach", "--", "sh", "-c", &script]);
+    let output = scene.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    let url = format!("https://{NAME}:{}", scene.stage.port);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{url}\n"), "{said}");
+    // Where machines are, the port is 443.
+    assert_eq!(fs::read_to_string(scene.stage.file("told")).unwrap(), format!("https://{NAME}"));
+    let answer = edge.visit(&scene.stage.root, NAME).unwrap();
+    assert_eq!((answer.status, answer.body.as_str()), (200, "from the program\n"));
+
+    let output = scene.run(&["disconnect", "alice"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    eventually_blocking("the program ends", || std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+    edge.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_inbox_the_provider_hears_that_nobody_was_there() {
+    const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
+    let mut scene = Scene::set().await;
+    let mut edge = None;
+    for (more, status) in [(&["--no-inbox"][..], 502), (&[], 200)] {
+        // Nobody listens there.
+        let arguments =
+            scene.arguments_for(free_port(), &[&["--verify", "slack", "--memory-only"], more].concat());
+        let arguments: Vec<&str> =
+            ["--json"].into_iter().chain(arguments.iter().map(String::as_str)).collect();
+        let mut command = scene.command(&arguments);
+        command.env("SLACK_SIGNING_SECRET", SECRET);
+        let mut up = Running::start(command, scene.stage.file("up.log"));
+        let machine = up.event("machine");
+        let edge = edge.get_or_insert_with(|| scene.boot(&machine));
+        up.event("url");
+        let headers = signed(SECRET, r#"{"type":"event_callback","event_id":"Ev1"}"#);
+        let headers = headers.each_ref().map(String::as_str);
+        assert_eq!(ask(edge, &scene.stage.root, "/slack/events", &headers).0, status, "{more:?}");
+        up.interrupt();
+        assert_eq!(up.end().code(), Some(0));
+    }
+    edge.unwrap().stop();
 }
 
 /// The machine has no credentials at all: this PC sets its record, and takes it away.
