@@ -303,10 +303,11 @@ impl Reader<'_> {
     }
 
     fn engine(&mut self, arch: Option<Arch>, released: &[EdgeBinary]) -> Option<Setting<Engine>> {
-        let caddy_is_set = self.layers.find(Key::CaddyDlUrl).is_some();
         let which = match self.layers.find(Key::Engine) {
             Some(_) => self.optional::<Which>(Key::Engine)?,
-            None if caddy_is_set => Setting { value: Which::Caddy, source: Source::Follows(Key::CaddyDlUrl) },
+            None if self.layers.names_caddy() => {
+                Setting { value: Which::Caddy, source: Source::Follows(Key::CaddyDlUrl) }
+            }
             None => Setting { value: Which::Irp, source: Source::Default },
         };
         let value = match which.value {

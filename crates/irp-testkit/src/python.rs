@@ -32,6 +32,17 @@ pub fn script(path: &Path) -> io::Result<Command> {
     Ok(command)
 }
 
+/// The folder in which the packages are, for somebody who wants to put some of them on another machine.
+///
+/// # Errors
+///
+/// When nothing is installed; the message says what installs it.
+pub fn packages() -> io::Result<PathBuf> {
+    let output =
+        interpreter()?.args(["-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]).output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim_end().into())
+}
+
 /// A program that one of the packages brings; not a script, see [`module`].
 ///
 /// # Errors

@@ -2,18 +2,21 @@
 """Written by irp. Keeps the DNS record of this machine.
 
 record upsert   until it points here and all of Route 53's servers know it; then Caddy may start
-record follow   once, if this machine's address is another one than at the last time
+record follow   once: if this machine's address is another one than at the last time; and if AWS takes the machine away,
+                the record goes at once, and stays away
 record delete   if it still points here
 
 Only Python's own library, which every image has for cloud-init.
 """
-import datetime, hashlib, hmac, ipaddress, json, os, random, sys, time
+import contextlib, datetime, fcntl, hashlib, hmac, http.client, ipaddress, json, os, random, subprocess, sys, time
 import urllib.error, urllib.parse, urllib.request
 import xml.etree.ElementTree as ET
 
 NAME, ZONE, TTL = os.environ["NAME"], os.environ["ZONE"], 60
 METADATA = os.environ.get("IRP_METADATA", "http://169.254.169.254")
-STATE = os.path.join(os.environ.get("IRP_RUN", "/run/irp"), "record.json")
+RUN = os.environ.get("IRP_RUN", "/run/irp")
+STATE = os.path.join(RUN, "record.json")
+TAKEN = os.path.join(RUN, "taken")
 API = "/2013-04-01/"
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -36,7 +39,7 @@ def fetch(opener, request, what):
         text = error.read().decode(errors="replace")
         found = [e.text for e in ET.fromstring(text).iter() if e.tag.endswith(("Code", "Message"))] if "<" in text else []
         raise Failed("%s: %s %s" % (what or "metadata", error.code, " ".join(filter(None, found)))) from None
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise Failed("%s: %s" % (what or "metadata", error)) from None
 
 
@@ -109,34 +112,51 @@ def zone_id(machine):
     return found[0]
 
 
-def change(machine, zone, action, addresses):
-    sets = "".join(
-        "<Change><Action>%s</Action><ResourceRecordSet><Name>%s.</Name><Type>%s</Type><TTL>%d</TTL><ResourceRecords>"
-        "<ResourceRecord><Value>%s</Value></ResourceRecord></ResourceRecords></ResourceRecordSet></Change>"
-        % (action, NAME, kind, TTL, address) for kind, address in sorted(addresses.items()))
+def change(machine, zone, action, sets):
+    """One change of record sets: for each its type, the seconds it may be kept, and its values."""
+    values = lambda texts: "".join("<ResourceRecord><Value>%s</Value></ResourceRecord>" % text for text in texts)
+    changes = "".join(
+        "<Change><Action>%s</Action><ResourceRecordSet><Name>%s.</Name><Type>%s</Type><TTL>%s</TTL><ResourceRecords>%s"
+        "</ResourceRecords></ResourceRecordSet></Change>" % (action, NAME, kind, ttl, values(texts))
+        for kind, ttl, texts in sets)
     body = ('<?xml version="1.0" encoding="UTF-8"?><ChangeResourceRecordSetsRequest '
             'xmlns="https://route53.amazonaws.com/doc/2013-04-01/"><ChangeBatch><Changes>%s</Changes></ChangeBatch>'
-            "</ChangeResourceRecordSetsRequest>" % sets)
+            "</ChangeResourceRecordSetsRequest>" % changes)
     return call(machine, "POST", API + "hostedzone/%s/rrset" % zone, {}, body)
 
 
-def upsert():
-    machine = Machine()
-    addresses = machine.addresses()
-    if not addresses:
-        raise Failed("this machine has no public address yet")
-    zone = zone_id(machine)
-    info = change(machine, zone, "UPSERT", addresses).find("ChangeInfo")
-    with open(STATE, "w") as out:
-        json.dump({"zone": zone, "addresses": addresses}, out)
-    say("%s -> %s" % (NAME, ", ".join(sorted(addresses.values()))))
-    until = time.monotonic() + 300
-    while info.findtext("Status") != "INSYNC" and time.monotonic() < until:
-        time.sleep(2)
-        info = call(machine, "GET", API + "change/" + info.findtext("Id").rsplit("/", 1)[-1], {}).find("ChangeInfo")
+def delete_set(machine, zone, kind, ttl, texts):
+    """Whether there was exactly this; AWS refuses to delete what is another machine's by now."""
+    try:
+        change(machine, zone, "DELETE", [(kind, ttl, texts)])
+    except Failed as error:
+        if "InvalidChangeBatch" not in str(error) and "InvalidInput" not in str(error):
+            raise
+        return False
+    return True
 
 
-def last():
+def clear(machine, zone, kind):
+    """What a machine before this one has left would send half of the visitors to nobody."""
+    query = {"name": NAME, "type": kind, "maxitems": "1"}
+    for found in call(machine, "GET", API + "hostedzone/%s/rrset" % zone, query).iter("ResourceRecordSet"):
+        # The name is where the list begins. One without values of its own is an alias, and somebody's intention.
+        texts = [value.text for value in found.iter("Value")]
+        if found.findtext("Name") == NAME + "." and found.findtext("Type") == kind and texts:
+            if delete_set(machine, zone, kind, found.findtext("TTL"), texts):
+                say("an %s record of %s was left behind, and is deleted" % (kind, NAME))
+
+
+@contextlib.contextmanager
+def alone():
+    """Whoever takes the record away is not overtaken by who is still writing it."""
+    with open(os.path.join(RUN, "record.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def held():
+    """The zone, and the addresses that the record holds; more than one pair while it is changed."""
     try:
         with open(STATE) as state:
             return json.load(state)
@@ -144,27 +164,70 @@ def last():
         return None
 
 
+def hold(zone, addresses):
+    with open(STATE + ".new", "w") as out:
+        json.dump({"zone": zone, "addresses": addresses}, out)
+    os.replace(STATE + ".new", STATE)
+
+
+def upsert():
+    machine = Machine()
+    now = machine.addresses()
+    if not now:
+        raise Failed("this machine has no public address yet")
+    zone = zone_id(machine)
+    with alone():
+        if os.path.exists(TAKEN):
+            return
+        before = [addresses for addresses in (held() or {"addresses": []})["addresses"] if addresses != now]
+        hold(zone, before + [now])
+        info = change(machine, zone, "UPSERT", [(kind, TTL, [text]) for kind, text in sorted(now.items())])
+        info = info.find("ChangeInfo")
+        for kind in {"A", "AAAA"} - set(now):
+            clear(machine, zone, kind)
+        hold(zone, [now])
+    say("%s -> %s" % (NAME, ", ".join(sorted(now.values()))))
+    until = time.monotonic() + 300
+    while info.findtext("Status") != "INSYNC" and time.monotonic() < until:
+        time.sleep(2)
+        info = call(machine, "GET", API + "change/" + info.findtext("Id").rsplit("/", 1)[-1], {}).find("ChangeInfo")
+
+
 def follow():
-    state = last()
-    if state and Machine().addresses() not in ({}, state["addresses"]):
+    machine = Machine()
+    notice = machine.get("spot/instance-action")
+    if notice:
+        taken(notice)
+        return
+    state, now = held(), machine.addresses()
+    if state and now and state["addresses"] != [now]:
         upsert()
 
 
+def taken(notice):
+    """Spot leaves two minutes. Until the end whoever comes is served, but nobody is sent here any more."""
+    if not os.path.exists(TAKEN):
+        text = "AWS takes this spot machine away: " + notice
+        say(text)
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(["wall", "irp: " + text], timeout=5)
+        open(TAKEN, "w").close()
+    delete()
+
+
 def delete():
-    state = last()
-    if not state:
-        return
-    machine = Machine()
-    # Each on its own: one that is another machine's by now is refused, and must not keep the other.
-    for kind, address in sorted(state["addresses"].items()):
-        try:
-            change(machine, state["zone"], "DELETE", {kind: address})
-            say("the %s record of %s is deleted" % (kind, NAME))
-        except Failed as error:
-            if "InvalidChangeBatch" not in str(error) and "InvalidInput" not in str(error):
-                raise
-            say("the %s record of %s is not ours any more, and stays" % (kind, NAME))
-    os.remove(STATE)
+    with alone():
+        state = held()
+        if not state:
+            return
+        machine = Machine()
+        # Each on its own: one that is another machine's by now must not keep the other.
+        for kind, text in sorted({pair for addresses in state["addresses"] for pair in addresses.items()}):
+            if delete_set(machine, state["zone"], kind, TTL, [text]):
+                say("the %s record of %s is deleted" % (kind, NAME))
+            else:
+                say("the %s record of %s is not ours any more, and stays" % (kind, NAME))
+        os.remove(STATE)
 
 
 def persist(step, limit):
@@ -184,4 +247,5 @@ def persist(step, limit):
 
 
 if __name__ == "__main__":
-    {"upsert": lambda: persist(upsert, float("inf")), "follow": follow, "delete": lambda: persist(delete, 30)}[sys.argv[1]]()
+    step, limit = {"upsert": (upsert, float("inf")), "follow": (follow, 0), "delete": (delete, 30)}[sys.argv[1]]
+    persist(step, limit)

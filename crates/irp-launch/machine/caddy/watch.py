@@ -54,7 +54,7 @@ def main():
         record("delete")
         subprocess.run(["systemctl", "--no-block", "poweroff"], check=True)
         return
-    # An address that was attached later wins.
+    # An address that was attached later wins; and spot's notice is read.
     record("follow")
 
 

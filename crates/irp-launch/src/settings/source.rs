@@ -71,6 +71,15 @@ impl Layers {
         let user = || Some((self.user.as_deref()?, Source::User)).filter(|_| key == Key::HostName);
         set.or_else(user).or_else(|| Some((key.default()?, Source::Default)))
     }
+
+    /// Whether machines run Caddy: that is said, or follows from where it comes from.
+    #[must_use]
+    pub fn names_caddy(&self) -> bool {
+        match self.find(Key::Engine) {
+            Some((engine, _)) => engine == "caddy",
+            None => self.find(Key::CaddyDlUrl).is_some(),
+        }
+    }
 }
 
 /// Without the texts: among them may be a secret.

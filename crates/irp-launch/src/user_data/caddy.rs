@@ -6,6 +6,7 @@ use super::{
     quote::shell,
 };
 use crate::{
+    policy::folder_in_bucket,
     settings::Settings,
     values::{Artefact, CertStore},
 };
@@ -38,6 +39,7 @@ pub(super) fn files(settings: &Settings, archive: &Artefact) -> Vec<File> {
         ("UPSTREAM_PORT", settings.upstream_port.value.to_string()),
         ("IDLE_S", settings.idle.value.seconds().to_string()),
         ("STORE", s3(settings).unwrap_or_default()),
+        ("KMS_KEY", settings.kms_key.as_ref().map(|key| key.value.to_string()).unwrap_or_default()),
     ] {
         values.push_str(&format!("{name}={}\n", shell(&value)));
     }
@@ -69,7 +71,9 @@ pub(super) fn files(settings: &Settings, archive: &Artefact) -> Vec<File> {
 /// Where Caddy's storage is copied to. Only a bucket can hold it: its files are more than a parameter takes.
 fn s3(settings: &Settings) -> Option<String> {
     match &settings.cert_store.value {
-        CertStore::S3 { .. } => Some(format!("{}/caddy/{}", settings.cert_store.value, settings.name)),
+        CertStore::S3 { bucket, prefix } => {
+            Some(format!("s3://{bucket}/{}", folder_in_bucket(&settings.name, true, prefix)))
+        }
         CertStore::Ssm | CertStore::File => None,
     }
 }

@@ -11,7 +11,7 @@ use irp_edge::certs::{
     http::DirectoryClient,
     revoke::{RevokeError, revoke_all},
 };
-use irp_launch::{tags, values::CertStore};
+use irp_launch::{policy, tags, values::CertStore};
 use irp_wire::name::Hostname;
 use serde_json::json;
 
@@ -33,9 +33,10 @@ use crate::{
 pub(super) async fn run(flags: &Forget, environment: &Environment, ui: &Ui) -> Result<ExitCode, Failure> {
     let name = machines::name(Some(&flags.name), &flags.settings, environment, ui)?;
     let (place, kms_key) = launch::cert_store(&flags.settings, environment, ui)?;
+    let is_caddy = launch::is_caddy(&flags.settings, environment, ui)?;
     let account = account::open(&flags.access, ui).await?;
     idle(&account, &name).await?;
-    let kept = Kept::find(&account, &name, &place).await?;
+    let kept = Kept::find(&account, &name, &place, is_caddy).await?;
     if flags.dry_run {
         kept.show(ui);
         return Ok(ExitCode::SUCCESS);
@@ -62,7 +63,7 @@ pub(super) async fn run(flags: &Forget, environment: &Environment, ui: &Ui) -> R
     ui.event("forgotten", &json!({ "name": name, "parameters": parameters, "objects": objects }));
     let had_certificate = parameters.iter().any(|it| it.starts_with("/irp/cert/"))
         || objects.iter().any(|it| !it.starts_with(&tags::inbox_folder(&name)));
-    if flags.no_revoke && had_certificate {
+    if (flags.no_revoke || is_caddy) && had_certificate {
         ui.line("its certificate is not revoked: nobody has its key any more, and it ends by itself");
     }
     Ok(ExitCode::SUCCESS)
@@ -76,7 +77,12 @@ struct Kept {
 }
 
 impl Kept {
-    async fn find(account: &Account, name: &Hostname, place: &CertStore) -> Result<Self, Failure> {
+    async fn find(
+        account: &Account,
+        name: &Hostname,
+        place: &CertStore,
+        is_caddy: bool,
+    ) -> Result<Self, Failure> {
         let host = name.as_str().split('.').next().unwrap_or_default();
         let ssm = account.aws.ssm();
         let mut parameters = Vec::new();
@@ -86,7 +92,7 @@ impl Kept {
         }
         let mut objects = Vec::new();
         if let CertStore::S3 { bucket, prefix } = place {
-            let folder = if prefix.is_empty() { format!("{name}/") } else { format!("{prefix}/{name}/") };
+            let folder = policy::folder_in_bucket(name, is_caddy, prefix) + "/";
             objects.extend(below(account, bucket, &folder).await?);
         }
         // Events that nobody has taken; the bucket may never have been made.

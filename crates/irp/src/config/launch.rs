@@ -161,6 +161,19 @@ pub(crate) fn cert_store(
     Ok((store, read(&layers, Key::KmsKey)?))
 }
 
+/// Whether machines run Caddy.
+///
+/// # Errors
+///
+/// When a file of settings is wrong.
+pub(crate) fn is_caddy(
+    flags: &launch::Settings,
+    environment: &Environment,
+    ui: &Ui,
+) -> Result<bool, Failure> {
+    Ok(layers(flags, environment, ui)?.names_caddy())
+}
+
 /// The zone in which names are made, where it need not be set.
 ///
 /// # Errors

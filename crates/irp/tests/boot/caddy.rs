@@ -1,14 +1,19 @@
 //! Engine `caddy`: the original's `.env`, Caddy from an archive, and `ssh -R` into the machine's sshd.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 use irp_testkit::{
-    machine::Machine,
+    detour::Detour,
+    machine::{Ended, Machine},
     origin::Origin,
     process::{Peer, find},
+    python,
+    scripted::Reply,
 };
 
-use crate::stage::{ADDRESS, DOWNLOADS, Stage, WITHIN, cloud_init_is_done, on_a_network};
+use crate::stage::{
+    ADDRESS, DOWNLOADS, NAME, OTHER_ADDRESS, Stage, WITHIN, cloud_init_is_done, on_a_network,
+};
 
 /// How often the machine looks whether anybody is connected; each half minute would be long for a test.
 const OFTEN: &str = "[Timer]\nOnActiveSec=\nOnUnitInactiveSec=\nOnActiveSec=3s\nOnUnitInactiveSec=3s\n";
@@ -47,6 +52,93 @@ fn a_machine_of_engine_caddy_serves_what_comes_through_ssh_and_ends_when_nobody_
         let journal = machine.journal();
         assert!(journal.contains("nobody was connected for the idle time"), "{journal}");
     });
+}
+
+/// GetChange, where not all name servers know yet.
+const PENDING: &str = "<R><ChangeInfo><Id>/change/C1</Id><Status>PENDING</Status></ChangeInfo></R>";
+
+#[test]
+fn the_next_machine_of_engine_caddy_finds_its_certificate_in_the_bucket_and_orders_none() {
+    on_a_network("bootstore", || async {
+        let stage = Stage::set().await;
+        let detour = Detour::start(stage.moto.address()).await.unwrap();
+        stage.image("/etc/irp/environment", &format!("AWS_ENDPOINT_URL={}\n", detour.url()));
+        install_aws_cli(&stage);
+        let place = ["--create-bucket-configuration", "LocationConstraint=eu-central-1"];
+        stage
+            .moto
+            .cli(&[&["s3api", "create-bucket", "--bucket", "certificates"], &place[..]].concat())
+            .unwrap();
+        let caddy = offer_caddy(&stage);
+        let mut machine = stage.launch(&format!(
+            "CADDY_DL_URL={caddy}\nCERT_STORE=s3://certificates/irp\nSHUTDOWN_TIMER_HOUR=0\n"
+        ));
+        // Nobody is connected: Caddy itself says so, with a certificate that was ordered now.
+        stage.answers(&machine, "/", 502).await;
+        let fetched = "irp-store.service";
+        assert_eq!(machine.ask(&["systemctl", "is-active", fetched]), "active\n", "{}", machine.journal());
+        machine.run(&["systemctl", "--no-block", "poweroff"]).unwrap();
+        stage.is_over(&mut machine).await;
+        let kept = stage.moto.cli(&["s3api", "list-objects-v2", "--bucket", "certificates"]).unwrap();
+        let kept = kept["Contents"].as_array().cloned().unwrap_or_default();
+        let keys: Vec<&str> = kept.iter().map(|object| object["Key"].as_str().unwrap()).collect();
+        for end in [".crt", ".key", ".json"] {
+            let is_whole =
+                |key: &&str| key.contains("/certificates/") && key.ends_with(&format!("{NAME}{end}"));
+            assert!(keys.iter().any(is_whole), "{end}: {keys:?}\n{}", machine.journal());
+        }
+        let folder = format!("irp/caddy/{NAME}/");
+        assert!(keys.iter().all(|key| key.starts_with(&folder) && !key.contains("/locks/")), "{keys:?}");
+
+        // Another machine, at another address, with nothing of the first one's disk.
+        let mut machine = stage.launch_at(OTHER_ADDRESS);
+        stage.answers(&machine, "/", 502).await;
+        let authority = || (stage.pebble.orders(), stage.pebble.certificates(), stage.pebble.accounts());
+        assert_eq!(authority(), (1, 1, 1), "{}\n{}", stage.pebble.log(), machine.journal());
+
+        // Started again it uses what it has; and switched off while Route 53 is still at work, it leaves no record.
+        machine.run(&["systemctl", "--no-block", "reboot"]).unwrap();
+        assert_eq!(machine.end(WITHIN), Ended::Rebooted, "{}", machine.journal());
+        assert_eq!(stage.record().await, None, "{}", machine.journal());
+        detour.words("/rrset", "INSYNC", "PENDING");
+        detour.always("/2013-04-01/change/", Reply::xml(PENDING));
+        machine.boot().unwrap();
+        stage.record_becomes(&machine, OTHER_ADDRESS).await;
+        assert_eq!(machine.ask(&["systemctl", "is-active", "irp-record.service"]), "activating\n");
+        machine.run(&["systemctl", "--no-block", "poweroff"]).unwrap();
+        stage.is_over(&mut machine).await;
+        assert_eq!(authority(), (1, 1, 1), "{}", stage.pebble.log());
+    });
+}
+
+/// Puts the AWS CLI into the machine's image, as Amazon Linux and Debian have it in theirs.
+fn install_aws_cli(stage: &Stage) {
+    const PACKAGES: [&str; 11] = [
+        "awscli",
+        "botocore",
+        "colorama",
+        "dateutil",
+        "docutils",
+        "jmespath",
+        "pyasn1",
+        "rsa",
+        "s3transfer",
+        "urllib3",
+        "yaml",
+    ];
+    let (folder, archive) = (stage.path("image/opt/aws"), stage.path("aws.tar"));
+    fs::create_dir_all(&folder).unwrap();
+    let tar = |arguments: &[&str]| {
+        let mut tar = Command::new(find("tar", "tar").unwrap());
+        assert!(tar.args(arguments).arg("--file").arg(&archive).status().unwrap().success());
+    };
+    let packages = python::packages().unwrap();
+    let from = ["--create", "--exclude=awscli/examples", "--directory", packages.to_str().unwrap()];
+    tar(&[&from[..], &PACKAGES, &["six.py"]].concat());
+    tar(&["--extract", "--directory", folder.to_str().unwrap()]);
+    stage.image("/usr/local/bin/aws", "#!/bin/sh\nPYTHONPATH=/opt/aws exec python3 -m awscli \"$@\"\n");
+    let program = stage.path("image/usr/local/bin/aws");
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// Packs the system's Caddy as its own releases are packed; gives the URL.

@@ -119,6 +119,12 @@ impl Stage {
 
     /// The way of the original: `.env`, and user-data through a pipe into the AWS CLI, which uses a launch template.
     pub(crate) fn launch(&self, env: &str) -> Machine {
+        self.prepare(env);
+        self.launch_at(ADDRESS)
+    }
+
+    /// Writes `.env`, and makes the launch template.
+    fn prepare(&self, env: &str) {
         let common = format!(
             "HOST_NAME=alice\nHOSTED_ZONE_DOMAIN=irp.test\nACME_DIRECTORY={}\n",
             self.pebble.directory_url
@@ -127,6 +133,10 @@ impl Stage {
         let template = r#"{"ImageId":"ami-0123456789abcdef0","InstanceType":"t3.nano"}"#;
         let make = ["ec2", "create-launch-template", "--launch-template-name", "reverse-proxy"];
         self.moto.cli(&[&make[..], &["--launch-template-data", template]].concat()).unwrap();
+    }
+
+    /// Launches one more machine with the same `.env`, at this address.
+    pub(crate) fn launch_at(&self, address: &str) -> Machine {
         let chatter = File::create(self.path("generate.log")).unwrap();
         let mut generate =
             irp(self.home.path(), &["generate"]).stdout(Stdio::piped()).stderr(chatter).spawn().unwrap();
@@ -144,7 +154,7 @@ impl Stage {
         assert!(generate.wait().unwrap().success(), "{chatter}");
         assert!(launched.status.success(), "{}", String::from_utf8_lossy(&launched.stderr));
         let launched: Value = serde_json::from_slice(&launched.stdout).unwrap();
-        self.boot(launched["Instances"][0]["InstanceId"].as_str().unwrap(), ADDRESS)
+        self.boot(launched["Instances"][0]["InstanceId"].as_str().unwrap(), address)
     }
 
     /// Switches a machine of the account on, whose public address is this one.
@@ -163,7 +173,7 @@ impl Stage {
     /// `irp ARGS…` of a person with credentials of the account.
     pub(crate) fn irp(&self, arguments: &[&str]) -> Command {
         let mut command = irp(self.home.path(), arguments);
-        command.envs(self.moto.environment());
+        command.envs(self.moto.environment()).env("IRP_RESOLVER", NAME_SERVER);
         command
     }
 
@@ -188,6 +198,16 @@ impl Stage {
     /// What the A record holds.
     pub(crate) async fn record(&self) -> Option<Vec<String>> {
         self.zone.values(NAME, "A").await.unwrap()
+    }
+
+    /// Waits until the A record holds this address.
+    pub(crate) async fn record_becomes(&self, machine: &Machine, address: &str) {
+        let waiting = async {
+            while self.record().await.is_none_or(|values| values != [address]) {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        };
+        assert!(tokio::time::timeout(WITHIN, waiting).await.is_ok(), "no record\n{}", machine.journal());
     }
 
     /// Where the root of pebble's certificates is.

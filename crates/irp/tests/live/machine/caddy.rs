@@ -105,6 +105,14 @@ impl<'a> Recorder<'a> {
     async fn run(&self, what: &str) -> String {
         self.ends(self.start(what)).await
     }
+
+    /// What it says where it does not come through.
+    fn fails(&self, what: &str) -> String {
+        let mut child = self.start(what);
+        let status = tokio::task::block_in_place(|| child.wait()).unwrap();
+        assert_eq!(status.code(), Some(1), "{}", self.log());
+        self.log()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,6 +168,60 @@ async fn the_record_of_caddys_machine_comes_through_refusals_and_goes_only_where
     assert_eq!(stage.record("A").await.unwrap(), [OTHER_ADDRESS]);
     assert_eq!(stage.record("AAAA").await, None);
     assert_eq!(recorder.run("delete").await, "", "it was done already");
+}
+
+/// What a machine before has left, of the kind that this one has no address of.
+fn leave_behind(stage: &Stage) {
+    let values: Vec<Value> =
+        ["2001:db8::1", "2001:db8::2"].map(|value| serde_json::json!({ "Value": value })).into();
+    let set = serde_json::json!({ "Name": NAME, "Type": "AAAA", "TTL": 300, "ResourceRecords": values });
+    let batch = serde_json::json!({ "Changes": [{ "Action": "UPSERT", "ResourceRecordSet": set }] });
+    let change = ["route53", "change-resource-record-sets", "--hosted-zone-id", &stage.zone.id];
+    stage.moto.cli(&[&change[..], &["--change-batch", &batch.to_string()]].concat()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_record_of_caddys_machine_clears_what_was_left_and_goes_when_spot_takes_the_machine() {
+    let (stage, detour) = detoured().await;
+    leave_behind(&stage);
+    let recorder = Recorder::of(&stage);
+    let said = recorder.run("upsert").await;
+    assert!(said.contains("an AAAA record of alice.irp.test was left behind, and is deleted"), "{said}");
+    assert_eq!((stage.record("A").await.unwrap(), stage.record("AAAA").await), (vec![ADDRESS.into()], None));
+
+    // An address that comes, and goes again.
+    for (ipv6, wanted) in [(Some("2001:db8::7"), Some(vec!["2001:db8::7".to_owned()])), (None, None)] {
+        ipv6.map_or_else(|| stage.imds.remove("ipv6"), |ipv6| stage.imds.set("ipv6", ipv6));
+        recorder.run("follow").await;
+        assert_eq!(stage.record("AAAA").await, wanted);
+        assert_eq!(stage.record("A").await.unwrap(), [ADDRESS]);
+    }
+    // Another address, of which Route 53 hears at the second time.
+    stage.imds.set("public-ipv4", OTHER_ADDRESS);
+    detour.instead(RECORD, refusal(400, "Throttling", "Rate exceeded"));
+    recorder.fails("follow");
+    assert_eq!(stage.record("A").await.unwrap(), [ADDRESS]);
+    recorder.run("follow").await;
+    assert_eq!(stage.record("A").await.unwrap(), [OTHER_ADDRESS]);
+
+    // AWS takes the machine. Route 53 refuses once; the next look comes half a minute later.
+    stage.imds.announce_spot_end("2026-11-22T20:00:00Z");
+    detour.instead("<Action>DELETE", refusal(400, "Throttling", "Rate exceeded"));
+    let said = recorder.fails("follow");
+    assert!(
+        said.contains("AWS takes this spot machine away") && said.contains("2026-11-22T20:00:00Z"),
+        "{said}"
+    );
+    assert_eq!(stage.record("A").await.unwrap(), [OTHER_ADDRESS]);
+    let said = recorder.run("follow").await;
+    assert!(said.contains("the A record of alice.irp.test is deleted"), "{said}");
+    assert_eq!(stage.record("A").await, None);
+    // Nobody brings it back: not the next look, nor who was still about to write it.
+    assert_eq!(
+        recorder.run("follow").await + &recorder.run("upsert").await + &recorder.run("delete").await,
+        ""
+    );
+    assert_eq!(stage.record("A").await, None);
 }
 
 /// A machine's processes, and what is done to end it.
