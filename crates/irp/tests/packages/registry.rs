@@ -112,7 +112,7 @@ impl Registry {
         let account = json!({ "name": "irp", "password": "only for this test" }).to_string();
         let join = format!("{url}/-/user/org.couchdb.user:irp");
         let told = ask(&["-X", "PUT", "-H", "content-type: application/json", "-d", &account, &join]);
-        let told: Value = serde_json::from_str(&told.expect("an account")).unwrap();
+        let told: Value = serde_json::from_str(&told.unwrap()).unwrap();
         Self { url, token: told["token"].as_str().unwrap().to_owned(), _peer: peer }
     }
 
