@@ -6,14 +6,14 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };
 
 use http::{Method, StatusCode};
 use irp_wire::policy::Webhook;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 /// How many events may wait for the reader.
 const WAITING_MAX: usize = 1024;
@@ -177,6 +177,7 @@ pub struct Finished {
 pub struct EventSink {
     sender: mpsc::Sender<Event>,
     dropped: Arc<AtomicU64>,
+    pace: Option<Arc<Pace>>,
 }
 
 impl EventSink {
@@ -184,10 +185,19 @@ impl EventSink {
     #[must_use]
     pub fn channel() -> (Self, mpsc::Receiver<Event>) {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        (Self { sender, dropped: Arc::default() }, receiver)
+        (Self { sender, dropped: Arc::default(), pace: None }, receiver)
     }
 
-    /// How many events were dropped so far, since the reader was slow.
+    /// The same for a reader who wants to hear of no more than `most` exchanges a second: the others are only counted
+    /// among the dropped, since to make an event for each, and to hand it to another thread, would cost a busy
+    /// site more than anybody reads.
+    #[must_use]
+    pub fn at_most(mut self, most: u32) -> Self {
+        self.pace = Some(Arc::new(Pace::new(most)));
+        self
+    }
+
+    /// How many events were dropped so far, since the reader was slow or had heard enough.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
@@ -198,8 +208,17 @@ impl EventSink {
         self.tell_with(|| event);
     }
 
-    /// Like [`Self::tell`], for an event that is only made when there is room for it.
-    pub(crate) fn tell_with(&self, event: impl FnOnce() -> Event) {
+    /// Tells of an exchange, unless the reader has heard of enough of them in this second. The event is only made
+    /// when it is told.
+    pub(crate) fn tell_exchange(&self, finished: impl FnOnce() -> Finished) {
+        if self.pace.as_ref().is_some_and(|pace| !pace.admits(Instant::now())) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.tell_with(|| Event::Exchange(finished()));
+    }
+
+    fn tell_with(&self, event: impl FnOnce() -> Event) {
         match self.sender.try_reserve() {
             Ok(room) => room.send(event()),
             Err(mpsc::error::TrySendError::Full(())) => {
@@ -210,9 +229,69 @@ impl EventSink {
     }
 }
 
+/// Lets `most` through in each second, without a lock.
+#[derive(Debug)]
+struct Pace {
+    most: u32,
+    start: Instant,
+    /// Which second it is, counted from `start`.
+    second: AtomicU64,
+    told: AtomicU32,
+}
+
+impl Pace {
+    fn new(most: u32) -> Self {
+        Self { most, start: Instant::now(), second: AtomicU64::new(0), told: AtomicU32::new(0) }
+    }
+
+    fn admits(&self, now: Instant) -> bool {
+        let now = now.saturating_duration_since(self.start).as_secs();
+        let second = self.second.load(Ordering::Relaxed);
+        if now > second
+            && self.second.compare_exchange(second, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            self.told.store(0, Ordering::Relaxed);
+        }
+        // A look first: beyond the limit nobody has to write to what all threads read.
+        self.told.load(Ordering::Relaxed) < self.most && self.told.fetch_add(1, Ordering::Relaxed) < self.most
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn beyond_its_pace_a_reader_is_told_only_how_many_there_were() {
+        let (sink, mut reader) = EventSink::channel();
+        let sink = sink.at_most(2);
+        let made = AtomicU32::new(0);
+        let finished = || {
+            made.fetch_add(1, Ordering::Relaxed);
+            Finished {
+                at: SystemTime::UNIX_EPOCH,
+                method: Method::GET,
+                host: String::new(),
+                path: String::new(),
+                status: None,
+                failed: false,
+                took: Duration::ZERO,
+                bytes: 0,
+                whole: true,
+                upgrade: false,
+                webhook: None,
+            }
+        };
+        for (dropped, made_until_now) in [(3, 2), (6, 4)] {
+            (0..5).for_each(|_| sink.tell_exchange(finished));
+            assert_eq!((sink.dropped(), made.load(Ordering::Relaxed)), (dropped, made_until_now));
+            assert_eq!(std::iter::from_fn(|| reader.try_recv().ok()).count(), 2);
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        // What is no exchange is always told.
+        (0..5).for_each(|count| sink.tell(Event::Skipped { count }));
+        assert_eq!(std::iter::from_fn(|| reader.try_recv().ok()).count(), 5);
+    }
 
     #[test]
     fn a_slow_reader_loses_events_and_nobody_waits() {

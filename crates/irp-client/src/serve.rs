@@ -70,7 +70,8 @@ impl Service {
         let protocol = upgrade::protocol(&request);
         let answered = match protocol {
             Some(protocol) => {
-                upgrade::forward(&self.forwarder, &self.tasks, request, protocol, exchange).await
+                // Boxed, so that other requests have no room for its state.
+                Box::pin(upgrade::forward(&self.forwarder, &self.tasks, request, protocol, exchange)).await
             }
             // To an upstream that is a proxy itself, it would open any address.
             None if request.method() == Method::CONNECT => {

@@ -74,12 +74,14 @@ impl Reception {
             Ok(Ok(Some(Greeted::Tls(Accepted::Visitor { stream, sni, http2 })))) => {
                 let visitor = Visitor { address: peer, tls: true, sni, port };
                 let protocol = if http2 { HttpProtocol::Http2 } else { HttpProtocol::Http1 };
-                self.service.serve_connection(stream, visitor, protocol, stop).await;
+                // Boxed, so that it has no room for the handshake as long as it lives.
+                Box::pin(self.service.serve_connection(stream, visitor, protocol, stop)).await;
             }
             Ok(Ok(Some(Greeted::Tls(Accepted::Tunnel { stream, host, binding })))) => {
                 let door = Arc::clone(&self.door);
                 let tasks = door.tasks.clone();
-                tasks.spawn(async move { door.receive(Guest { stream, host, binding, peer }).await });
+                let guest = Box::new(Guest { stream, host, binding, peer });
+                tasks.spawn(async move { door.receive(guest).await });
             }
             Ok(Ok(Some(Greeted::Ssh(stream)))) => {
                 let Some(ssh) = self.ssh else { return };

@@ -5,15 +5,18 @@
 //! that task alone; it is logged, and reported by `shutdown`.
 
 use std::{
+    any::Any,
     future::Future,
     panic::AssertUnwindSafe,
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
     time::Duration,
 };
 
-use futures_util::FutureExt as _;
+use pin_project_lite::pin_project;
 use tokio_util::{
-    sync::{CancellationToken, DropGuard},
+    sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned},
     task::TaskTracker,
 };
 
@@ -25,7 +28,7 @@ pub struct Tasks {
     tracker: TaskTracker,
     stop: CancellationToken,
     kill: CancellationToken,
-    panic: Arc<Mutex<Option<String>>>,
+    panic: FirstPanic,
 }
 
 /// How the tasks of a [`Tasks`] ended.
@@ -49,32 +52,17 @@ impl Tasks {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        let kill = self.kill.clone();
-        let panic = Arc::clone(&self.panic);
-        self.tracker.spawn(async move {
-            let killed = Seldom::new(kill.cancelled());
-            let guarded = AssertUnwindSafe(future).catch_unwind();
-            tokio::select! {
-                biased;
-                () = killed => {}
-                result = guarded => if let Err(payload) = result {
-                    let message = describe(payload.as_ref());
-                    tracing::error!(panic = message, "a task panicked");
-                    panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(message);
-                },
-            }
-        });
+        let killed = Seldom::new(self.kill.clone().cancelled_owned());
+        self.tracker.spawn(Task { killed, future, panic: self.panic.clone() });
     }
 
     /// Runs `work`, which blocks, on a thread of this owner. Nothing ends it from outside: it must end by itself when
     /// the owner wants that, say because its channel is closed.
     pub fn work(&self, work: impl FnOnce() + Send + 'static) {
-        let panic = Arc::clone(&self.panic);
+        let panic = self.panic.clone();
         self.tracker.spawn_blocking(move || {
             if let Err(payload) = std::panic::catch_unwind(AssertUnwindSafe(work)) {
-                let message = describe(payload.as_ref());
-                tracing::error!(panic = message, "a thread panicked");
-                panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(message);
+                panic.note(payload.as_ref(), "a thread panicked");
             }
         });
     }
@@ -104,7 +92,7 @@ impl Tasks {
         let in_time = tokio::time::timeout(deadline, self.tracker.wait()).await.is_ok();
         self.kill.cancel();
         self.tracker.wait().await;
-        let panic = self.panic.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let panic = self.panic.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ended { in_time, panic }
     }
 }
@@ -119,10 +107,45 @@ where
     }
 }
 
-fn describe(payload: &(dyn std::any::Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("no message").to_owned()
+pin_project! {
+    /// A future that its owner can end, and whose panic is noted. By hand, since an async block that takes a future has
+    /// room for it twice: as what it was given, and as what it waits for.
+    struct Task<F> {
+        killed: Seldom<WaitForCancellationFutureOwned>,
+        #[pin]
+        future: F,
+        panic: FirstPanic,
+    }
+}
+
+impl<F: Future> Future for Task<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        if Pin::new(this.killed).poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| this.future.poll(cx).map(drop)));
+        polled.unwrap_or_else(|payload| {
+            this.panic.note(payload.as_ref(), "a task panicked");
+            Poll::Ready(())
+        })
+    }
+}
+
+/// What the first of an owner's tasks that panicked has said.
+#[derive(Clone, Debug, Default)]
+struct FirstPanic(Arc<Mutex<Option<String>>>);
+
+impl FirstPanic {
+    fn note(&self, payload: &(dyn Any + Send), what: &'static str) {
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let message = text.unwrap_or("no message").to_owned();
+        tracing::error!(panic = message, "{what}");
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(message);
+    }
 }
 
 #[cfg(test)]

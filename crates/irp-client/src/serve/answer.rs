@@ -19,7 +19,7 @@ use tokio::{sync::mpsc, time::Instant};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::{
-    Event, EventSink, Finished, clock,
+    EventSink, Finished, clock,
     upstream::{body::Gate, connect::NoAnswer, pool::Lease},
 };
 
@@ -30,7 +30,7 @@ pub(crate) struct AnswerBody {
     /// Given back at the end; only HTTP/1.1 has one.
     lease: Option<Lease>,
     gate: Option<Arc<Gate>>,
-    exchange: Option<Exchange>,
+    exchange: Option<Box<Exchange>>,
 }
 
 enum Source {
@@ -52,7 +52,7 @@ impl AnswerBody {
         body: Incoming,
         lease: Option<Lease>,
         gate: Option<Arc<Gate>>,
-        exchange: Exchange,
+        exchange: Box<Exchange>,
     ) -> Self {
         Self { source: Source::Upstream(body), ended: false, lease, gate, exchange: Some(exchange) }
     }
@@ -126,7 +126,7 @@ impl Drop for AnswerBody {
     }
 }
 
-/// One exchange. When it is dropped, it is over and told.
+/// One exchange. When it is dropped, it is over and told. Boxed, since it goes along with request, answer and body.
 pub(crate) struct Exchange {
     events: EventSink,
     in_flight: Option<TaskTrackerToken>,
@@ -141,16 +141,21 @@ pub(crate) struct Exchange {
     bytes: u64,
     whole: bool,
     upgrade: bool,
-    webhook: Option<Webhook>,
+    /// What the edge says about a webhook; read only where somebody is told.
+    webhook: Option<HeaderValue>,
 }
 
 impl Exchange {
-    pub(crate) fn begin<B>(request: &Request<B>, events: EventSink, in_flight: TaskTrackerToken) -> Self {
+    pub(crate) fn begin<B>(
+        request: &Request<B>,
+        events: EventSink,
+        in_flight: TaskTrackerToken,
+    ) -> Box<Self> {
         let host = match request.uri().host() {
             Some(_) => None,
             None => request.headers().get(header::HOST).cloned(),
         };
-        Self {
+        Box::new(Self {
             events,
             in_flight: Some(in_flight),
             at: clock::now(),
@@ -164,8 +169,8 @@ impl Exchange {
             bytes: 0,
             whole: false,
             upgrade: false,
-            webhook: request.headers().get(WEBHOOK).and_then(Webhook::from_header),
-        }
+            webhook: request.headers().get(WEBHOOK).cloned(),
+        })
     }
 
     /// Notes the head of an answer.
@@ -197,7 +202,7 @@ impl Exchange {
     }
 
     /// The answer in place of the upstream's. The edge renders the page.
-    pub(crate) fn fail(mut self, why: &NoAnswer) -> Response<AnswerBody> {
+    pub(crate) fn fail(mut self: Box<Self>, why: &NoAnswer) -> Response<AnswerBody> {
         let mut response = Response::new(AnswerBody::empty());
         *response.status_mut() = match why.failure {
             Failure::Refused | Failure::Broken => StatusCode::BAD_GATEWAY,
@@ -214,9 +219,9 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.events.tell_with(|| {
+        self.events.tell_exchange(|| {
             let host = self.uri.host().or_else(|| self.host.as_ref()?.to_str().ok());
-            Event::Exchange(Finished {
+            Finished {
                 at: self.at,
                 method: self.method.clone(),
                 host: host.unwrap_or_default().to_owned(),
@@ -227,8 +232,8 @@ impl Drop for Exchange {
                 bytes: self.bytes,
                 whole: self.whole,
                 upgrade: self.upgrade,
-                webhook: self.webhook.clone(),
-            })
+                webhook: self.webhook.as_ref().and_then(Webhook::from_header),
+            }
         });
     }
 }

@@ -1,6 +1,10 @@
 //! One request to the upstream and its answer back.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
@@ -56,7 +60,7 @@ impl Forwarder {
     pub(crate) async fn forward(
         &self,
         request: Request<Incoming>,
-        mut exchange: Exchange,
+        mut exchange: Box<Exchange>,
         announce: Option<Announce>,
     ) -> Response<AnswerBody> {
         match self.exchange(request, announce).await {
@@ -78,15 +82,18 @@ impl Forwarder {
         let (mut parts, body) = request.into_parts();
         self.translate(&mut parts, speak);
         let (body, progress) = RequestBody::new(body, announce);
-        let mut request = Request::from_parts(parts, body);
+        // Boxed, since each of the futures it passes through would have room for it.
+        let mut request = Box::new(Request::from_parts(parts, body));
 
         if http2 {
-            let sent = self.within_time(self.pool.send_http2(request), progress.as_deref()).await?;
+            let mut sending = Box::pin(self.pool.send_http2(request));
+            let sent = self.within_time(sending.as_mut(), progress.as_deref()).await?;
             return Ok((cleaned(sent), None, None));
         }
         let gate = progress.is_some().then(|| wait_for_continue(&mut request)).flatten();
         let mut guard = GiveUp(gate.clone());
-        let (response, lease) = self.within_time(self.pool.send(request), progress.as_deref()).await?;
+        let sending = pin!(self.pool.send(request));
+        let (response, lease) = self.within_time(sending, progress.as_deref()).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(self
                 .connector()
@@ -101,8 +108,9 @@ impl Forwarder {
         &self,
         request: Request<()>,
     ) -> Result<(Response<Incoming>, Lease), NoAnswer> {
-        let request = request.map(|()| RequestBody::default());
-        self.within_time(self.pool.send(request), None).await
+        let request = Box::new(request.map(|()| RequestBody::default()));
+        let sending = pin!(self.pool.send(request));
+        self.within_time(sending, None).await
     }
 
     /// Turns the head of a request into the upstream's.
@@ -115,10 +123,9 @@ impl Forwarder {
     /// upload may take hours.
     async fn within_time<T>(
         &self,
-        sending: impl Future<Output = Result<T, NoAnswer>>,
+        mut sending: Pin<&mut impl Future<Output = Result<T, NoAnswer>>>,
         progress: Option<&Progress>,
     ) -> Result<T, NoAnswer> {
-        let mut sending = std::pin::pin!(sending);
         let mut deadline = Instant::now() + self.head_timeout;
         loop {
             tokio::select! {

@@ -39,7 +39,7 @@ pub(super) async fn forward(
     tasks: &Tasks,
     mut request: Request<Incoming>,
     protocol: HeaderValue,
-    mut exchange: Exchange,
+    mut exchange: Box<Exchange>,
 ) -> Response<AnswerBody> {
     let extended = request.method() == Method::CONNECT;
     let visitor = hyper::upgrade::on(&mut request);
@@ -92,7 +92,7 @@ pub(super) async fn forward(
     answer
 }
 
-async fn copy(visitor: OnUpgrade, upstream: OnUpgrade, mut exchange: Exchange) {
+async fn copy(visitor: OnUpgrade, upstream: OnUpgrade, mut exchange: Box<Exchange>) {
     let copied = async {
         let (visitor, upstream) = tokio::try_join!(visitor, upstream).map_err(io::Error::other)?;
         let (mut visitor, mut upstream) = (TokioIo::<Upgraded>::new(visitor), TokioIo::new(upstream));

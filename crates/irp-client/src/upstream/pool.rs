@@ -73,19 +73,20 @@ impl Pool {
     /// Sends over HTTP/1.1. A request that was never written is sent once more on a fresh connection.
     pub(crate) async fn send(
         &self,
-        mut request: Request<RequestBody>,
+        mut request: Box<Request<RequestBody>>,
     ) -> Result<(Response<Incoming>, Lease), NoAnswer> {
         while let Some(mut lease) = self.take() {
-            match lease.sender.try_send_request(request).await {
+            match lease.sender.try_send_request(*request).await {
                 Ok(response) => return Ok((response, lease)),
                 Err(mut error) => match error.take_message() {
-                    Some(again) => request = again,
+                    Some(again) => request = Box::new(again),
                     None => return Err(self.broken(&error.into_error())),
                 },
             }
         }
-        let mut lease = self.dial().await?;
-        match lease.sender.try_send_request(request).await {
+        // Boxed, since most requests find a connection.
+        let mut lease = Box::pin(self.dial()).await?;
+        match lease.sender.try_send_request(*request).await {
             Ok(response) => Ok((response, lease)),
             Err(error) => Err(self.broken(&error.into_error())),
         }
@@ -94,9 +95,9 @@ impl Pool {
     /// Sends over the shared HTTP/2 connection.
     pub(crate) async fn send_http2(
         &self,
-        request: Request<RequestBody>,
+        request: Box<Request<RequestBody>>,
     ) -> Result<Response<Incoming>, NoAnswer> {
-        let sent = self.sender_http2().await?.try_send_request(request).await;
+        let sent = self.sender_http2().await?.try_send_request(*request).await;
         let error: TrySendError<_> = match sent {
             Ok(response) => return Ok(response),
             Err(error) => error,

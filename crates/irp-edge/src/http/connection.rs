@@ -19,9 +19,11 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 use irp_wire::{name::Hostname, tasks::Tasks};
+use pin_project_lite::pin_project;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::Notify,
+    task::futures::TaskLocalFuture,
     time::{Instant, Sleep},
 };
 
@@ -231,13 +233,33 @@ where
 {
     fn execute(&self, stream: F) {
         let gauge = Arc::new(Gauge::default());
-        self.0.spawn(async move {
-            tokio::select! {
-                biased;
-                _ = STREAM.scope(Arc::clone(&gauge), stream) => {}
-                () = gauge.cut.notified() => tracing::debug!("a stream was cut: its visitor takes nothing of it"),
-            }
-        });
+        let cut = Arc::clone(&gauge);
+        let cut = async move { cut.cut.notified().await };
+        self.0.spawn(Stream { stream: STREAM.scope(gauge, stream), cut });
+    }
+}
+
+pin_project! {
+    /// One stream, until it ends or is cut. By hand, since an async block would have room for the stream twice.
+    struct Stream<F, C> {
+        #[pin]
+        stream: TaskLocalFuture<Arc<Gauge>, F>,
+        #[pin]
+        cut: C,
+    }
+}
+
+impl<F: Future, C: Future<Output = ()>> Future for Stream<F, C> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        if this.stream.poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        ready!(this.cut.poll(cx));
+        tracing::debug!("a stream was cut: its visitor takes nothing of it");
+        Poll::Ready(())
     }
 }
 

@@ -51,7 +51,7 @@ impl Candidate {
         route: &Route,
         note: Option<&Note>,
         request: &Request<RequestBody>,
-    ) -> Option<Self> {
+    ) -> Option<Box<Self>> {
         let (inbox, note) = (shared.inbox.as_ref()?, note?);
         let keeping = note.keeping()?;
         let body = match request.body() {
@@ -69,12 +69,12 @@ impl Candidate {
             identity: keeping.identity,
             parked_at: inbox.now(),
         };
-        Some(Self {
+        Some(Box::new(Self {
             inbox: inbox.clone(),
             queue: Queue { host: head.host.clone(), path: head.path().to_owned() },
             event: Event { head, headers: request.headers().clone(), body },
             deadline: note.provider().manners().deadline,
-        })
+        }))
     }
 
     /// What to do about it while nobody is there.
@@ -107,9 +107,9 @@ pub(super) struct Passage<'p> {
 /// about.
 pub(super) async fn pass(
     passage: Passage<'_>,
-    candidate: Candidate,
-    note: Note,
-    request: Request<RequestBody>,
+    candidate: Box<Candidate>,
+    note: Box<Note>,
+    request: Box<Request<RequestBody>>,
     running: &mut Running,
 ) -> Result<Answer, Refusal> {
     let Passage { shared, route, policies, began, hold } = passage;
@@ -195,7 +195,12 @@ fn is_away(refusal: &Refusal) -> bool {
 }
 
 /// Parks an event, and acknowledges it with `answer`.
-async fn park(candidate: Candidate, note: Note, answer: OwnAnswer, how: &str) -> Result<Answer, Refusal> {
+async fn park(
+    candidate: Box<Candidate>,
+    note: Box<Note>,
+    answer: OwnAnswer,
+    how: &str,
+) -> Result<Answer, Refusal> {
     let text = candidate.text(how);
     candidate.inbox.park(candidate.event, false).await.map_err(Refusal::NotKept)?;
     note.keep();
@@ -206,8 +211,8 @@ async fn park(candidate: Candidate, note: Note, answer: OwnAnswer, how: &str) ->
 /// cannot be parked, the program's answer is all there is, late as it may be.
 async fn late(
     shared: &Arc<Shared>,
-    candidate: Candidate,
-    note: Note,
+    candidate: Box<Candidate>,
+    note: Box<Note>,
     answer: OwnAnswer,
     attempt: impl Future<Output = Attempted> + Send + Unpin + 'static,
     running: &mut Running,
@@ -308,7 +313,7 @@ async fn attempt(
     shared: Arc<Shared>,
     route: Arc<Route>,
     policies: Option<Arc<Policies>>,
-    request: Request<RequestBody>,
+    request: Box<Request<RequestBody>>,
     hold: Option<Hold>,
     patience: Duration,
 ) -> Attempted {

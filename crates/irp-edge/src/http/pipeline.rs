@@ -123,7 +123,7 @@ async fn steps(
     if let Some(note) = &note {
         note.tell(request.headers_mut());
     }
-    let candidate = Candidate::of(shared, &route, note.as_ref().filter(|_| visitor.is_none()), &request);
+    let candidate = Candidate::of(shared, &route, note.as_deref().filter(|_| visitor.is_none()), &request);
     let note = match (note, candidate) {
         (Some(note), Some(candidate)) => {
             let passage = Passage { shared, route: &route, policies, began, hold };
@@ -207,7 +207,7 @@ enum Arrived {
 
 /// What verification makes of a request.
 enum Verified {
-    Pass(Arrived, Option<Note>),
+    Pass(Arrived, Option<Box<Note>>),
     Answer(irp_webhook::Answer, String),
 }
 
@@ -253,7 +253,7 @@ fn prepare(
     target: &Target,
     parts: &mut request::Parts,
     body: Arrived,
-) -> Result<(Request<RequestBody>, Option<OnUpgrade>), Refusal> {
+) -> Result<(Box<Request<RequestBody>>, Option<OnUpgrade>), Refusal> {
     let protocol = headers::upgrade(parts);
     let is_upgrade = protocol.is_some();
     let is_grpc =
@@ -273,7 +273,8 @@ fn prepare(
     if !parts.headers.contains_key(header::HOST) {
         parts.headers.insert(header::HOST, target.host.clone());
     }
-    let mut request = Request::new(body);
+    // Boxed, since each of the futures it passes through on its way to the tunnel would have room for it.
+    let mut request = Box::new(Request::new(body));
     *request.method_mut() = parts.method.clone();
     *request.uri_mut() = headers::origin_form(&parts.uri);
     *request.headers_mut() = std::mem::take(&mut parts.headers);
@@ -302,7 +303,7 @@ pub(super) async fn forward(
     shared: &Arc<Shared>,
     route: &Route,
     judged: Option<&Arc<Policies>>,
-    mut request: Request<RequestBody>,
+    mut request: Box<Request<RequestBody>>,
     mut hold: Option<Hold>,
     patience: Duration,
     account: &mut impl Account,
@@ -335,7 +336,7 @@ pub(super) async fn forward(
             Err(Unsent { why, request: Some(unwritten) }) if why.may_pass() => {
                 account.unreserve();
                 failed = Some((tunnel, why));
-                request = *unwritten;
+                request = unwritten;
             }
             Err(unsent) => return Err(Refusal::from_tunnel(unsent.why)),
         }
@@ -406,7 +407,7 @@ impl Drop for Hold {
 async fn send(
     shared: &Shared,
     tunnel: &Tunnel,
-    request: Request<RequestBody>,
+    request: Box<Request<RequestBody>>,
 ) -> Result<Result<Response<TunnelBody>, Unsent>, Refusal> {
     let limit = shared.limits.response_head;
     let Some(progress) = request.body().progress() else {

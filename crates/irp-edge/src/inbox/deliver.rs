@@ -211,7 +211,7 @@ impl Deliverer {
     }
 
     /// The request of a delivery.
-    fn request(&self, route: &Route, event: Event) -> Option<Request<RequestBody>> {
+    fn request(&self, route: &Route, event: Event) -> Option<Box<Request<RequestBody>>> {
         let Event { head, mut headers, body } = event;
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(self.inbox.now());
         let mut target: Uri = head.target.parse().ok()?;
@@ -241,7 +241,7 @@ impl Deliverer {
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = target;
         *request.headers_mut() = headers;
-        Some(request)
+        Some(Box::new(request))
     }
 
     fn served(&self) -> MutexGuard<'_, HashSet<Queue>> {

@@ -81,7 +81,7 @@ impl Tunnel {
     /// # Errors
     ///
     /// Says why there is no answer, with the request itself where it was never written.
-    pub async fn send(&self, request: Request<RequestBody>) -> Result<Response<TunnelBody>, Unsent> {
+    pub async fn send(&self, request: Box<Request<RequestBody>>) -> Result<Response<TunnelBody>, Unsent> {
         match self {
             Self::Native(session) => session.send(request).await,
             Self::Forward(forward) => forward.send(request).await,
@@ -102,8 +102,8 @@ impl Tunnel {
 impl SendError {
     /// This error, for a request that was never written.
     #[must_use]
-    pub fn with_request(self, request: Request<RequestBody>) -> Unsent {
-        Unsent { why: self, request: Some(Box::new(request)) }
+    pub fn with_request(self, request: Box<Request<RequestBody>>) -> Unsent {
+        Unsent { why: self, request: Some(request) }
     }
 
     /// Whether another attempt a moment later may succeed, because the tunnel may come back.

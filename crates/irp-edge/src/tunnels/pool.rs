@@ -144,16 +144,16 @@ impl Busy {
     ///
     /// [`SendError::Gone`] with the request where the connection had closed before; otherwise
     /// [`SendError::Broken`].
-    pub async fn send(mut self, request: Request<RequestBody>) -> Result<Response<TunnelBody>, Unsent> {
+    pub async fn send(mut self, request: Box<Request<RequestBody>>) -> Result<Response<TunnelBody>, Unsent> {
         self.upload = request.body().progress();
-        match self.sender.try_send_request(request).await {
+        match self.sender.try_send_request(*request).await {
             // After 101 the connection belongs to another protocol.
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Ok(response.map(TunnelBody::upgraded))
             }
             Ok(response) => Ok(response.map(|incoming| TunnelBody::lent(incoming, self))),
             Err(mut error) => Err(match error.take_message() {
-                Some(request) => SendError::Gone.with_request(request),
+                Some(request) => SendError::Gone.with_request(Box::new(request)),
                 None => Unsent { why: SendError::Broken(error.into_error()), request: None },
             }),
         }
@@ -202,12 +202,12 @@ impl Forward {
     /// # Errors
     ///
     /// As [`super::Tunnel::send`].
-    pub async fn send(&self, mut request: Request<RequestBody>) -> Result<Response<TunnelBody>, Unsent> {
+    pub async fn send(&self, mut request: Box<Request<RequestBody>>) -> Result<Response<TunnelBody>, Unsent> {
         while let Some(busy) = self.pool.take() {
             let copy = repeatable(&request);
             match (busy.send(request).await, copy) {
                 (Ok(response), _) => return Ok(response),
-                (Err(Unsent { request: Some(unwritten), .. }), _) => request = *unwritten,
+                (Err(Unsent { request: Some(unwritten), .. }), _) => request = unwritten,
                 (Err(Unsent { why: SendError::Broken(error), .. }), Some(copy)) if broke_off(&error) => {
                     request = copy;
                     break;
@@ -335,7 +335,7 @@ async fn expire_regularly(pool: Weak<Pool>, stop: tokio_util::sync::Cancellation
 }
 
 /// A copy of a request that may be sent twice: a safe method, and no body.
-fn repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+fn repeatable(request: &Request<RequestBody>) -> Option<Box<Request<RequestBody>>> {
     let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     let upgrade = request.headers().contains_key(http::header::UPGRADE);
     if !safe || upgrade || !request.body().is_end_stream() {
@@ -345,7 +345,7 @@ fn repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     copy.headers_mut().clone_from(request.headers());
-    Some(copy)
+    Some(Box::new(copy))
 }
 
 /// Whether the connection ended before the first byte of an answer.
@@ -374,7 +374,7 @@ mod tests {
         drop(gone);
         let (nudge, looks) = Nudge::observed();
         let forward = Forward::watched(ForwardAddress::Tcp(port), Tasks::new(), Some(nudge));
-        let unsent = forward.send(Request::new(RequestBody::Empty)).await.unwrap_err();
+        let unsent = forward.send(Box::new(Request::new(RequestBody::Empty))).await.unwrap_err();
         assert!(matches!(unsent.why, SendError::Refused { .. }), "{:?}", unsent.why);
         timeout(FORWARD_DIAL, looks.notified()).await.unwrap();
     }
@@ -402,7 +402,7 @@ mod tests {
     /// Takes a connection and gets `answer` through it; says which upstream was asked.
     async fn ask(pool: &Arc<Pool>, upstreams: &mut [DuplexStream], answer: &str) -> (usize, TunnelBody) {
         let busy = pool.take().unwrap();
-        let request = Request::builder().header("host", "a").body(RequestBody::Empty).unwrap();
+        let request = Box::new(Request::builder().header("host", "a").body(RequestBody::Empty).unwrap());
         let asked = async {
             let reads = upstreams.iter_mut().map(|upstream| {
                 Box::pin(async move {

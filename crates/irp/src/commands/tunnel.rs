@@ -143,6 +143,7 @@ pub(super) async fn keep<W>(
     watched: impl Future<Output = W>,
 ) -> Ended<W> {
     let (sink, mut events) = EventSink::channel();
+    let sink = sink.at_most(ui.live_lines_per_second());
     let (tell_end, mut end) = oneshot::channel();
     // A task of its own: this one waits for the terminal, which may be stopped.
     let tasks = Tasks::new();

@@ -83,6 +83,14 @@ pub(crate) struct Wanted {
     pub(crate) colour: When,
 }
 
+fn live_lines_per_second(wanted: Wanted) -> u32 {
+    match wanted {
+        Wanted { json: true, .. } => JSON_LINES_PER_SECOND,
+        Wanted { quiet: true, .. } => 0,
+        _ => LINES_PER_SECOND,
+    }
+}
+
 /// The terminal. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Ui {
@@ -109,7 +117,7 @@ impl Ui {
         } else {
             MultiProgress::with_draw_target(indicatif::ProgressDrawTarget::hidden())
         };
-        let most = if wanted.json { JSON_LINES_PER_SECOND } else { LINES_PER_SECOND };
+        let most = live_lines_per_second(wanted);
         Self {
             wanted,
             out_colour: choose(io::stdout().is_terminal()),
@@ -335,6 +343,11 @@ impl Ui {
     /// Whether a program reads stdout.
     pub(crate) fn is_for_programs(&self) -> bool {
         self.wanted.json
+    }
+
+    /// How many live lines a second are shown at most.
+    pub(crate) fn live_lines_per_second(&self) -> u32 {
+        live_lines_per_second(self.wanted)
     }
 
     /// A live line, unless this second has had enough of them.

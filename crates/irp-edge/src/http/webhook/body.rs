@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::http::{
     Refusal,
@@ -35,9 +36,10 @@ pub(super) async fn read(
     held.hold(announced)?;
     let deadline = Instant::now() + READ_WITHIN;
     let (mut first, mut more) = (Bytes::new(), BytesMut::new());
-    loop {
-        let frame = timeout_at(deadline, timeout(pause, body.frame())).await;
-        let Ok(Ok(frame)) = frame else { return Err(Refusal::UploadPaused) };
+    // A body of known length is at its end with its last byte: nobody has to ask once more.
+    while !body.is_end_stream() {
+        let by = deadline.min(Instant::now() + pause);
+        let Ok(frame) = timeout_at(by, body.frame()).await else { return Err(Refusal::UploadPaused) };
         let Some(frame) = frame else { break };
         // Trailers are signed by nobody, so they do not go on.
         let Ok(data) = frame.map_err(|_| Refusal::UploadBroken)?.into_data() else { continue };

@@ -27,7 +27,7 @@ pub(in crate::http) enum Outcome {
     /// It goes on as it came: its path is open.
     Open(Incoming),
     /// It goes on, with its body read.
-    Checked(Whole, Note),
+    Checked(Whole, Box<Note>),
     /// The edge answers a handshake; the text says which.
     Answered(Answer, String),
 }
@@ -103,7 +103,7 @@ pub(in crate::http) async fn check(
                 identity: identity(&known),
                 url,
             });
-            Outcome::Checked(whole, Note { rule, webhook, noted, keeping })
+            Outcome::Checked(whole, Box::new(Note { rule, webhook, noted, keeping }))
         }
     })
 }
@@ -237,7 +237,7 @@ fn refused(rule: &Rule, failure: &Failure, counts: &Counts) -> Refusal {
 /// The URL as the provider called it. Nobody signs a URL without TLS.
 fn public_url(host: &HeaderValue, uri: &Uri) -> String {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    format!("https://{}{path}", host.to_str().unwrap_or_default())
+    ["https://", host.to_str().unwrap_or_default(), path].concat()
 }
 
 fn announced(headers: &HeaderMap) -> Option<u64> {

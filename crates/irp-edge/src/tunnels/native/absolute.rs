@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// HTTP/2 carries scheme and host in its own fields: `https://host/path`, and no `Host` header.
-pub(super) fn into_absolute(request: Request<RequestBody>) -> Result<Request<RequestBody>, Unsent> {
+pub(super) fn into_absolute(request: Request<RequestBody>) -> Result<Box<Request<RequestBody>>, Unsent> {
     let (mut parts, body) = request.into_parts();
     let host = parts.headers.remove(header::HOST);
     let authority = host.and_then(|host| uri::Authority::from_maybe_shared(host).ok());
@@ -24,7 +24,7 @@ pub(super) fn into_absolute(request: Request<RequestBody>) -> Result<Request<Req
     match Uri::from_parts(target) {
         Ok(uri) => {
             parts.uri = uri;
-            Ok(Request::from_parts(parts, body))
+            Ok(Box::new(Request::from_parts(parts, body)))
         }
         Err(_) => Err(Unsent { why: SendError::Unsuited("its host is malformed"), request: None }),
     }

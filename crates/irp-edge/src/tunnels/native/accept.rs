@@ -113,7 +113,7 @@ pub struct Guest {
 
 impl Door {
     /// Takes a connection through its hello and stays with it until it is over.
-    pub async fn receive(&self, mut guest: Guest) {
+    pub async fn receive(&self, mut guest: Box<Guest>) {
         let peer = guest.peer;
         let Ok(hello) = self.hellos.0.try_acquire() else {
             tracing::warn!(%peer, "too many hellos under way: closing a tunnel connection");
@@ -126,18 +126,19 @@ impl Door {
             Err(_) => return tracing::info!(%peer, "a tunnel connection did not finish its hello in time"),
         };
         drop(hello);
+        // Boxed, so that none of them has room for the others as long as it lives.
         let result = match opened {
-            Opened::Control(applicant) => self.admit(guest, applicant).await,
-            Opened::Errand(applicant) => self.admit_errand(guest, applicant).await,
-            Opened::Lane(applicant) => self.admit_lane(guest, applicant).await,
-            Opened::Look(applicant) => self.show(guest, &applicant).await,
+            Opened::Control(applicant) => Box::pin(self.admit(guest, applicant)).await,
+            Opened::Errand(applicant) => Box::pin(self.admit_errand(guest, applicant)).await,
+            Opened::Lane(applicant) => Box::pin(self.admit_lane(guest, applicant)).await,
+            Opened::Look(applicant) => Box::pin(self.show(guest, &applicant)).await,
         };
         if let Err(error) = result {
             tracing::info!(%peer, %error, "a tunnel connection ended before it was of use");
         }
     }
 
-    async fn admit(&self, mut guest: Guest, applicant: Applicant) -> Result<(), HelloError> {
+    async fn admit(&self, mut guest: Box<Guest>, applicant: Applicant) -> Result<(), HelloError> {
         let verdict = if self.tasks.token().is_cancelled() {
             Err(Refusal::new(RefusalCode::Busy, "this edge is stopping"))
         } else {
@@ -176,7 +177,7 @@ impl Door {
     }
 
     /// An errand claims nothing, so it does not matter who holds the names now.
-    async fn admit_errand(&self, mut guest: Guest, applicant: Applicant) -> Result<(), HelloError> {
+    async fn admit_errand(&self, mut guest: Box<Guest>, applicant: Applicant) -> Result<(), HelloError> {
         let (key, peer) = (self.registry.keys().describe(&applicant.key), guest.peer);
         let may = |registry: &Registry, key: &_, names: &[_]| registry.keys().check(key, names);
         if let Err(refusal) = self.judge(&applicant, may).await {
@@ -301,7 +302,7 @@ impl Door {
         Ok(http2)
     }
 
-    async fn admit_lane(&self, mut guest: Guest, applicant: LaneApplicant) -> Result<(), HelloError> {
+    async fn admit_lane(&self, mut guest: Box<Guest>, applicant: LaneApplicant) -> Result<(), HelloError> {
         let session = self.registry.session(&applicant.session);
         let proven = session.filter(|session| applicant.is_proven(session.secret(), &guest.binding));
         let Some(session) = proven else {
@@ -317,7 +318,7 @@ impl Door {
         result
     }
 
-    async fn serve_lane(&self, mut guest: Guest, session: &Session) -> Result<(), HelloError> {
+    async fn serve_lane(&self, mut guest: Box<Guest>, session: &Session) -> Result<(), HelloError> {
         within(LaneApplicant::welcome(&mut guest.stream, session.secret(), &guest.binding)).await?;
         let (lane, connection) = http1::Builder::new()
             .max_buf_size(BUFFER)

@@ -10,7 +10,7 @@ use crate::idle::Countdown;
 
 impl Door {
     /// Answers a client that asks, if its key may hold the names that it asks about. Who holds them now does not matter.
-    pub(super) async fn show(&self, mut guest: Guest, applicant: &Applicant) -> Result<(), HelloError> {
+    pub(super) async fn show(&self, mut guest: Box<Guest>, applicant: &Applicant) -> Result<(), HelloError> {
         if let Err(refusal) = self.registry.keys().check(&applicant.key, &applicant.request.names) {
             let peer = guest.peer;
             tracing::info!(%peer, reason = refusal.message, "refused to tell how this edge is");

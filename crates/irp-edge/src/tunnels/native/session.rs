@@ -188,12 +188,12 @@ impl Session {
     /// # Errors
     ///
     /// When the tunnel has no answer; the request comes back if no byte of it was written.
-    pub async fn send(&self, request: Request<RequestBody>) -> Result<Response<TunnelBody>, Unsent> {
+    pub async fn send(&self, request: Box<Request<RequestBody>>) -> Result<Response<TunnelBody>, Unsent> {
         if let Some(protocol) = upgrade::wanted(request.headers()) {
             if !self.upgrades {
                 return Err(SendError::Unsuited("the client cannot upgrade").with_request(request));
             }
-            let request = upgrade::to_extended_connect(request, &protocol)?;
+            let request = upgrade::to_extended_connect(*request, &protocol)?;
             return self.send_http2(request).await.map(upgrade::from_extended_connect);
         }
         let mut request = request;
@@ -201,7 +201,7 @@ impl Session {
             while let Some(lane) = self.idle_lanes.take() {
                 match lane.send(request).await {
                     // The lane was closing; nothing of the request has left.
-                    Err(Unsent { request: Some(unwritten), .. }) => request = *unwritten,
+                    Err(Unsent { request: Some(unwritten), .. }) => request = unwritten,
                     result => return result,
                 }
             }
@@ -209,23 +209,26 @@ impl Session {
                 self.tell(&EdgeMessage::OpenLanes { count: 1 });
             }
         }
-        self.send_http2(into_absolute(request)?).await
+        self.send_http2(into_absolute(*request)?).await
     }
 
-    async fn send_http2(&self, mut request: Request<RequestBody>) -> Result<Response<TunnelBody>, Unsent> {
+    async fn send_http2(
+        &self,
+        mut request: Box<Request<RequestBody>>,
+    ) -> Result<Response<TunnelBody>, Unsent> {
         let Some(stream) = Stream::enter(&self.streams) else {
             return Err(SendError::Full.with_request(request));
         };
         let _asking = self.asking.enter(&mut request);
         // Cloning is an atomic increment; the sender of HTTP/2 is made for it.
         let mut http2 = self.http2.clone();
-        match http2.try_send_request(request).await {
+        match http2.try_send_request(*request).await {
             Ok(response) => Ok(response.map(|body| TunnelBody::streamed(body, stream))),
             Err(mut failed) => Err(match failed.take_message() {
                 Some(mut request) => {
                     // The number was for this connection.
                     request.headers_mut().remove(CONTINUE);
-                    SendError::Gone.with_request(request)
+                    SendError::Gone.with_request(Box::new(request))
                 }
                 None => Unsent { why: SendError::Broken(failed.into_error()), request: None },
             }),

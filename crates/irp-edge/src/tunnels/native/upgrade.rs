@@ -22,9 +22,9 @@ pub(super) fn wanted(headers: &HeaderMap) -> Option<HeaderValue> {
 pub(super) fn to_extended_connect(
     mut request: Request<RequestBody>,
     protocol: &HeaderValue,
-) -> Result<Request<RequestBody>, Unsent> {
+) -> Result<Box<Request<RequestBody>>, Unsent> {
     let Ok(word) = protocol.to_str() else {
-        return Err(SendError::Unsuited("the upgrade's name is malformed").with_request(request));
+        return Err(SendError::Unsuited("the upgrade's name is malformed").with_request(Box::new(request)));
     };
     let word = Protocol::from(word);
     let headers = request.headers_mut();
