@@ -133,17 +133,17 @@ impl Images {
         let tree = Tree(files);
         tree.libraries(&STRIPPED.program);
         let accounts =
-            format!("root:x:0:0::/root:/none\nnonroot:x:{NONROOT}:{NONROOT}::/home/nonroot:/none\n");
+            format!("root:x:0:0::/root:/none\nnonroot:x:{NONROOT}:{NONROOT}::/var/nonroot:/none\n");
         tree.write("etc/passwd", &accounts);
         tree.write("etc/group", &format!("root:x:0:\nnonroot:x:{NONROOT}:\n"));
-        let home = files.join("home/nonroot");
+        let home = files.join("var/nonroot");
         fs::create_dir_all(&home).unwrap();
         chown(&home, Some(NONROOT), Some(NONROOT)).unwrap();
         let user = NONROOT.to_string();
         self.make(
             "gcr.io/distroless/cc-debian12:nonroot",
             files,
-            &["--user", &user, "--workingdir", "/home/nonroot"],
+            &["--user", &user, "--workingdir", "/var/nonroot"],
         );
     }
 
