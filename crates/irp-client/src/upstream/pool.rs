@@ -79,7 +79,7 @@ impl Pool {
             match lease.sender.try_send_request(*request).await {
                 Ok(response) => return Ok((response, lease)),
                 Err(mut error) => match error.take_message() {
-                    Some(again) => request = Box::new(again),
+                    Some(again) => *request = again,
                     None => return Err(self.broken(&error.into_error())),
                 },
             }
