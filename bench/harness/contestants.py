@@ -24,6 +24,8 @@ class Contestant:
     key = ""
     title = ""
     needs: set[str] = set()
+    # What irp's edge is configured with beside address, certificate and key.
+    edge = ""
     # Without a tunnel there are no idle ones to measure.
     has_tunnel = True
     # How many idle tunnels one client process holds.
@@ -192,7 +194,7 @@ def irp_edge(contestant: Contestant, upstream_port: int | None) -> visitor.Site:
     names = [HOST, "*.localhost"] if contestant.spares else [HOST]
     text = f'listen = ["127.0.0.1:{port}"]\nstate_dir = {json.dumps(str(contestant.folder / "edge"))}\n'
     text += f'[certificate]\nmode = "local"\n[[key]]\npublic = {json.dumps(contestant.identity.public_key)}\n'
-    text += f"names = {json.dumps(names)}\n"
+    text += f"names = {json.dumps(names)}\n{contestant.edge}"
     if upstream_port:
         text += f'[sshd]\nupstream_port = {upstream_port}\nnames = ["{HOST}"]\n'
     config = contestant.write("edge.toml", text)
