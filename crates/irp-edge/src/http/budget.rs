@@ -16,8 +16,6 @@ use std::{
 pub const STREAM_WINDOW: usize = 128 * 1024;
 /// What hyper may buffer of one answer before it is written to the visitor.
 pub const WRITE_BUFFER: usize = 64 * 1024;
-/// The worst case of one exchange.
-pub const EXCHANGE_BYTES: usize = STREAM_WINDOW + WRITE_BUFFER;
 /// What one public connection holds by itself: its read buffer, and the records of TLS both ways.
 pub const CONNECTION_BYTES: usize = 48 * 1024;
 /// The budget where the machine's memory cannot be read: a quarter of 0.5 GiB.

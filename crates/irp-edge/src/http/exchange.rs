@@ -165,7 +165,7 @@ impl Running {
 
 impl Account for Running {
     fn reserve(&mut self) -> bool {
-        self.lease = self.shared.budget.take(budget::EXCHANGE_BYTES);
+        self.lease = self.shared.budget.take(self.shared.limits.exchange_bytes());
         self.lease.is_some()
     }
 

@@ -65,6 +65,9 @@ pub struct Limits {
     pub streams: u32,
     /// Bytes for all windows, buffers and held requests together; used up means 503.
     pub budget: usize,
+    /// Bytes that a tunnel may send ahead of a visitor who reads slowly, as the sessions are told: each exchange counts
+    /// with them.
+    pub stream_window: usize,
     /// Proxies whose `X-Forwarded-*` and `Forwarded` are believed. Empty: every visitor is a stranger.
     pub trusted_proxies: Vec<IpNet>,
 }
@@ -86,7 +89,16 @@ impl Default for Limits {
             in_flight_per_name: IN_FLIGHT_PER_NAME,
             streams: STREAMS,
             budget: budget::quarter_of_memory(),
+            stream_window: budget::STREAM_WINDOW,
             trusted_proxies: Vec::new(),
         }
+    }
+}
+
+impl Limits {
+    /// The worst case of one exchange, in bytes.
+    #[must_use]
+    pub fn exchange_bytes(&self) -> usize {
+        self.stream_window.saturating_add(budget::WRITE_BUFFER)
     }
 }

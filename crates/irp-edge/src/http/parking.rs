@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
     body::{RequestBody, TunnelBody},
-    budget::{self, Lease},
+    budget::Lease,
     exchange::Running,
     pipeline::{Account, Answer, Hold, finish, forward},
     respond::Refusal,
@@ -330,7 +330,7 @@ pub(super) struct Reserve {
 
 impl Account for Reserve {
     fn reserve(&mut self) -> bool {
-        self.lease = self.shared.budget.take(budget::EXCHANGE_BYTES);
+        self.lease = self.shared.budget.take(self.shared.limits.exchange_bytes());
         self.lease.is_some()
     }
 

@@ -167,6 +167,8 @@ async fn only_so_many_requests_are_in_flight() {
         Limits { in_flight: 1, ..short() },
         Limits { in_flight_per_name: 1, ..short() },
         Limits { budget: 2 * (48 + 192) * 1024 - 1, ..short() },
+        // A wider window is more that one may come to hold.
+        Limits { budget: 3 * 1024 * 1024, stream_window: 2 * 1024 * 1024, ..short() },
     ] {
         let stage = Stage::new(Some(origin.address()), limits, Access::default()).await;
         let seen = origin.counters().seen();

@@ -55,6 +55,8 @@ pub(crate) fn from_file(
         settings.delivery.answer_within = answer.unwrap_or(settings.delivery.answer_within);
         settings
     });
+    let sessions = sessions(&file.limits);
+    let limits = limits(file.limits, &sessions);
     Ok(EdgeConfig {
         listen: file.listen,
         http_listen: file.http_listen,
@@ -64,8 +66,8 @@ pub(crate) fn from_file(
         keys: keys(file.keys),
         certificates,
         state: file.state_dir,
-        sessions: sessions(&file.limits),
-        limits: limits(file.limits),
+        sessions,
+        limits,
         ssh,
         inbox,
         idle_after,
@@ -94,7 +96,7 @@ fn networks(networks: Vec<Network>) -> Vec<ipnet::IpNet> {
     networks.into_iter().map(|network| network.0).collect()
 }
 
-fn limits(file: Limits) -> HttpLimits {
+fn limits(file: Limits, sessions: &native::Settings) -> HttpLimits {
     let mut limits = HttpLimits::default();
     let set = |limit: &mut std::time::Duration, span: Option<super::values::Span>| {
         if let Some(span) = span {
@@ -120,6 +122,7 @@ fn limits(file: Limits) -> HttpLimits {
     count(&mut limits.in_flight_per_name, file.requests_per_name.map(u64::from));
     limits.streams = file.streams.unwrap_or(limits.streams);
     limits.trusted_proxies = networks(file.trusted_proxies);
+    limits.stream_window = usize::try_from(sessions.stream_window).unwrap_or(usize::MAX);
     limits
 }
 

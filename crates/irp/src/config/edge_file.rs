@@ -429,12 +429,32 @@ impl EdgeFile {
                 "[[host.verify]] with provider = \"slack\"; without one, all paths are open",
             ));
         }
+        self.check_memory()?;
         self.check_certificate()?;
         if let Some(aws) = &self.aws {
             let names = self.certificate_names();
             aws.check(names.iter().map(|name| name.trim_start_matches("*.")))?;
         }
         self.check_sshd()
+    }
+
+    fn check_memory(&self) -> Result<(), Misfit> {
+        let mut limits = irp_edge::http::Limits::default();
+        let set = |limit: &mut usize, bytes: Option<Bytes>| {
+            if let Some(bytes) = bytes {
+                *limit = usize::try_from(bytes.get()).unwrap_or(usize::MAX);
+            }
+        };
+        set(&mut limits.budget, self.limits.memory);
+        set(&mut limits.stream_window, self.limits.stream_window);
+        let (one, all) = (limits.exchange_bytes(), limits.budget);
+        if one <= all {
+            return Ok(());
+        }
+        Err(Misfit::new(
+            format!("[limits] one request may need {one} bytes, and there are {all} for all together"),
+            "a request may need its stream_window and 64 KiB: raise memory, or lower stream_window",
+        ))
     }
 
     fn check_certificate(&self) -> Result<(), Misfit> {

@@ -35,6 +35,16 @@ fn a_short_file_gets_the_defaults() {
 }
 
 #[test]
+fn one_request_must_fit_into_the_memory_for_all() {
+    let told = misfit("certificate.mode = 'local'\n[limits]\nmemory = '1MiB'\nstream_window = '1MiB'");
+    assert_eq!(told, "[limits] one request may need 1114112 bytes, and there are 1048576 for all together");
+    let fits = file(&format!(
+        "certificate.mode = 'local'\n[limits]\nmemory = '2MiB'\nstream_window = '1MiB'\n{KEY}"
+    ));
+    fits.check().unwrap_or_else(|misfit| panic!("{misfit:?}"));
+}
+
+#[test]
 fn secrets_of_all_providers_are_told_by_reference() {
     const AWS: &str = "certificate.mode = 'local'\n[aws]\nrecord = false\n[aws.secrets]\n";
     let file = file(&format!(
