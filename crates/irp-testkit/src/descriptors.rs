@@ -1,8 +1,9 @@
-//! File descriptors, of which tests with a thousand visitors need more than the usual 1024.
+//! File descriptors: tests with a thousand visitors need more than the usual 1024, and some want a program to run out of
+//! them.
 
-use std::io;
+use std::{fs, io};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
 /// Raises this process's own limit as far as the system lets it, and answers with the new one.
 ///
@@ -22,6 +23,22 @@ pub fn allow(needed: u64) -> io::Result<u64> {
         )));
     }
     Ok(allowed)
+}
+
+/// Lets process `pid` open about `spare` more than it has open, and no others from then on.
+///
+/// # Errors
+///
+/// When there is no such process, or it belongs to another user.
+pub fn leave(pid: u32, spare: u64) -> io::Result<()> {
+    let open = fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64;
+    let most = Some(open + spare);
+    prlimit(id(pid), Resource::Nofile, Rlimit { current: most, maximum: most })?;
+    Ok(())
+}
+
+fn id(pid: u32) -> Option<Pid> {
+    Pid::from_raw(pid.try_into().ok()?)
 }
 
 #[cfg(test)]

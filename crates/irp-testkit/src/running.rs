@@ -63,6 +63,11 @@ impl Running {
         self.signal("-INT");
     }
 
+    /// Asks it to end, as systemd does.
+    pub fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
     /// Asks it to read its configuration again, as `systemctl reload` does.
     pub fn hang_up(&self) {
         self.signal("-HUP");
@@ -77,6 +82,11 @@ impl Running {
     fn signal(&self, name: &str) {
         let kill = find("kill", "procps").unwrap();
         assert!(Command::new(kill).args([name, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    /// Tells whether it has not ended yet.
+    pub fn is_under_way(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// What it has logged so far.

@@ -7,9 +7,10 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
+use irp_testkit::process::find;
 use snapbox::{Data, assert_data_eq};
 use tempfile::TempDir;
 
@@ -35,6 +36,22 @@ impl Home {
         let mut command = Command::new(env!("CARGO_BIN_EXE_irp"));
         command.args(arguments).env_clear().env("HOME", self.path()).env("USER", "alice");
         command.current_dir(self.path()).output().unwrap()
+    }
+
+    /// What is on a terminal after a failure there, with this as `NO_COLOR`.
+    fn on_terminal(&self, no_color: Option<&str>) -> String {
+        let line = format!("exec '{}' edge --config edge.toml", env!("CARGO_BIN_EXE_irp"));
+        let mut script = Command::new(find("script", "bsdutils").unwrap());
+        script.args(["--quiet", "--return", "--command", &line, "/dev/null"]).env_clear();
+        script.env("HOME", self.path()).env("SHELL", "/bin/sh");
+        script.envs(no_color.map(|value| ("NO_COLOR", value)));
+        script.current_dir(self.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = script.spawn().unwrap();
+        // Kept open: the end of what is typed is a key of its own.
+        let _keys = child.stdin.take();
+        let screen = text(&child.wait_with_output().unwrap().stdout);
+        assert!(screen.contains("edge.toml"), "{screen}");
+        screen
     }
 }
 
@@ -167,6 +184,14 @@ fn colours_are_for_terminals_unless_asked_for() {
     assert!(!plain.stderr.contains(&0x1b));
     let coloured = home.irp(&["--color", "always", "edge", "--config", "edge.toml"]);
     assert!(coloured.stderr.contains(&0x1b));
+}
+
+#[test]
+fn on_a_terminal_there_are_colours_unless_no_color_says_otherwise() {
+    let home = Home::new();
+    assert!(home.on_terminal(None).contains("\x1b["));
+    assert!(home.on_terminal(Some("")).contains("\x1b["));
+    assert!(!home.on_terminal(Some("1")).contains('\x1b'));
 }
 
 #[test]

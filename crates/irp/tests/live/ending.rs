@@ -1,4 +1,4 @@
-//! How an edge ends by itself, and what it tells systemd.
+//! How an edge ends by itself, and what it tells clients and systemd.
 
 use std::{
     fs,
@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
@@ -47,6 +48,31 @@ fn an_idle_edge_writes_the_file_that_powers_the_machine_off() {
 #[test]
 fn an_idle_edge_exits() {
     left_alone("on_end = \"exit\"\n");
+}
+
+/// What a client tells of the time that its edge has left.
+fn time_left(hours: &str) -> Value {
+    let home = TempDir::new().unwrap();
+    let key = key_table(&keygen(home.path()), &["bot.localhost"]);
+    let edge = Edge::start(home.path(), &format!("{LOCAL}{key}[idle]\nhours = {hours}\non_end = \"exit\"\n"));
+    let (host, address) = (edge.host("bot.localhost"), edge.address.to_string());
+    let ca = ca_path(home.path());
+    let arguments = ["--json", "connect", &host, "3000", "--connect-to", &address, "--cacert", &ca];
+    let mut client = Running::start(irp(home.path(), &arguments), home.path().join("client.log"));
+    client.event("connected");
+    let told = client.event("idle")["ends_after_s"].clone();
+    client.interrupt();
+    assert_eq!(client.end().code(), Some(0));
+    edge.stop();
+    told
+}
+
+#[test]
+fn a_client_tells_when_its_edge_would_end_without_it() {
+    // Some of it may have passed before the client came.
+    let seconds = time_left("2.5").as_u64().unwrap();
+    assert!((8_700..=9_000).contains(&seconds), "{seconds}");
+    assert_eq!(time_left("0"), Value::Null);
 }
 
 #[test]

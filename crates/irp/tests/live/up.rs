@@ -66,6 +66,11 @@ async fn the_echo_application_sends_the_messages_of_a_websocket_back() {
 
 #[test]
 fn the_first_signal_lets_a_request_finish() {
+    lets_a_request_finish(Running::interrupt);
+    lets_a_request_finish(Running::terminate);
+}
+
+fn lets_a_request_finish(signal: impl FnOnce(&Running)) {
     let home = TempDir::new().unwrap();
     let upstream = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let target = upstream.local_addr().unwrap().port().to_string();
@@ -84,7 +89,7 @@ fn the_first_signal_lets_a_request_finish() {
         assert!(lines.read_line(&mut head).unwrap() > 0);
     }
     // The request is with the upstream; only then the signal comes, and only then the answer.
-    up.interrupt();
+    signal(&up);
     up.event("stopping");
     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\nslow").unwrap();
     assert_eq!(visitor.join().unwrap(), "slow");
