@@ -6,9 +6,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod program;
+mod ssh;
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -18,6 +20,7 @@ use irp_testkit::{
     acme::{Pebble, PebbleOptions},
     dns::Responder,
     namespace::Namespace,
+    openssh::KeyPair,
     origin::Origin,
     visitor::{Curl, Reply},
 };
@@ -46,13 +49,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_client_that_lost_its_network_is_back_in_seconds_and_held_requests_are_answered() {
-    let (edge_side, pc_side) = (Namespace::new("edge").unwrap(), Namespace::new("pc").unwrap());
-    edge_side.connect(EDGE, &pc_side, PC).unwrap();
+    let (edge_side, pc_side) = networks("native");
     let home = TempDir::new().unwrap();
     let public = key(home.path());
 
     let folder = home.path().to_owned();
-    let edge = edge_side.run(move || EdgeSide::start(folder, &public));
+    let edge = edge_side.run(move || EdgeSide::start(folder, &public, ""));
     let origin = pc_side.run(Origin::start);
     let upstream = origin.address().to_string();
     let address = format!("{EDGE}:443");
@@ -87,6 +89,46 @@ fn a_client_that_lost_its_network_is_back_in_seconds_and_held_requests_are_answe
     drop((client, visiting));
 }
 
+#[test]
+fn ssh_that_lost_its_network_is_back_in_seconds_and_held_requests_are_answered() {
+    let (edge_side, pc_side) = networks("ssh");
+    let home = TempDir::new().unwrap();
+    // The account of the forwards must be able to pass.
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let key = KeyPair::generate(home.path(), "alice").unwrap();
+    let sshd = ssh::server(home.path());
+    let (folder, public) = (home.path().to_owned(), key.public.clone());
+    let edge = edge_side.run(move || EdgeSide::start(folder, &public, &sshd));
+    let origin = pc_side.run(Origin::start);
+    let (folder, port) = (home.path().to_owned(), origin.port());
+    let client = pc_side.run(move || ssh::keep_forwarding(&folder, &key, port));
+    let edge = visit_until(&edge_side, edge, "/", 200);
+
+    pc_side.ip(&["link", "set", "cable", "down"]).unwrap();
+    let away_since = Instant::now();
+    // Once sshd has noticed, there is no tunnel, and requests are held.
+    let edge = visit_until(&edge_side, edge, "/", 503);
+    thread::sleep(AWAY.saturating_sub(away_since.elapsed()));
+
+    let seen = origin.counters().seen();
+    let visiting = thread::scope(|scope| {
+        // It is held for no longer than the tunnel may take to be back.
+        let held = scope.spawn(|| visit(&edge_side, edge, "/held", 200));
+        pc_side.ip(&["link", "set", "cable", "up"]).unwrap();
+        held.join().unwrap()
+    });
+    assert_eq!(origin.counters().seen(), seen + 1);
+    drop((client, visiting));
+}
+
+/// The edge's network and the PC's, with a cable between them.
+fn networks(test: &str) -> (Namespace, Namespace) {
+    let edge_side = Namespace::new(&format!("edge-{test}")).unwrap();
+    let pc_side = Namespace::new(&format!("pc-{test}")).unwrap();
+    edge_side.connect(EDGE, &pc_side, PC).unwrap();
+    (edge_side, pc_side)
+}
+
 /// Makes the client's key, and gives its public half as a line of `edge.toml` wants it.
 fn key(home: &Path) -> String {
     let made = irp(home, &["--json", "keygen"]).output().unwrap();
@@ -106,8 +148,8 @@ struct EdgeSide {
 }
 
 impl EdgeSide {
-    /// Starts DNS, pebble and the edge, and waits until the edge has its certificate.
-    fn start(home: PathBuf, public: &str) -> Self {
+    /// Starts DNS, pebble and the edge, and waits until the edge has its certificate. `tables` are more of `edge.toml`.
+    fn start(home: PathBuf, public: &str, tables: &str) -> Self {
         let runtime = Runtime::new().unwrap();
         let dns = runtime.block_on(Responder::start()).unwrap();
         dns.add_address(NAME, EDGE.parse().unwrap());
@@ -122,7 +164,7 @@ impl EdgeSide {
         let config = format!(
             "listen = [\"0.0.0.0:443\"]\nstate_dir = {:?}\n\
              [acme]\ndirectory = {:?}\nchallenge = \"tls-alpn-01\"\nroots = {:?}\n\
-             [[key]]\npublic = {public:?}\nnames = [{NAME:?}]\n",
+             [[key]]\npublic = {public:?}\nnames = [{NAME:?}]\n{tables}",
             home.join("edge"),
             pebble.directory_url,
             pebble.root_pem,
@@ -152,6 +194,17 @@ fn visit(network: &Namespace, edge: EdgeSide, path: &'static str, status: u16) -
     network.run(move || {
         let reply = edge.get(path).unwrap();
         assert_eq!(reply.status, status, "{}\n{}", reply.text(), edge.edge.output());
+        edge
+    })
+}
+
+/// Visits until it is answered with this status.
+fn visit_until(network: &Namespace, edge: EdgeSide, path: &'static str, status: u16) -> EdgeSide {
+    network.run(move || {
+        let deadline = Instant::now() + PATIENCE;
+        while edge.get(path).unwrap().status != status {
+            assert!(Instant::now() < deadline, "never {status}: {}", edge.edge.output());
+        }
         edge
     })
 }
