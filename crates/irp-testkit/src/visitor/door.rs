@@ -8,7 +8,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version::TLS12};
 use rustls_pki_types::ServerName;
 use tokio::{net::TcpSocket, sync::mpsc, time::timeout};
 use tokio_rustls::TlsConnector;
@@ -39,6 +39,7 @@ struct Tls {
     roots: Arc<RootCertStore>,
     alpn: Vec<Vec<u8>>,
     sni: bool,
+    versions: Vec<&'static SupportedProtocolVersion>,
 }
 
 impl Door {
@@ -51,7 +52,8 @@ impl Door {
     /// With TLS to `name`, trusting `roots` and nothing else; no ALPN unless [`Self::alpn`] names one.
     #[must_use]
     pub fn tls(address: SocketAddr, name: &str, roots: Arc<RootCertStore>) -> Self {
-        let tls = Tls { name: name.to_owned(), roots, alpn: Vec::new(), sni: true };
+        let versions = rustls::DEFAULT_VERSIONS.to_vec();
+        let tls = Tls { name: name.to_owned(), roots, alpn: Vec::new(), sni: true, versions };
         Self { tls: Some(tls), ..Self::plain(address) }
     }
 
@@ -69,6 +71,15 @@ impl Door {
     pub fn without_sni(mut self) -> Self {
         if let Some(tls) = &mut self.tls {
             tls.sni = false;
+        }
+        self
+    }
+
+    /// Offers TLS 1.2 and nothing newer.
+    #[must_use]
+    pub fn tls12(mut self) -> Self {
+        if let Some(tls) = &mut self.tls {
+            tls.versions = vec![&TLS12];
         }
         self
     }
@@ -171,7 +182,7 @@ impl Door {
 impl Tls {
     fn config(&self) -> Arc<ClientConfig> {
         let mut config = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(&self.versions)
             .unwrap()
             .with_root_certificates(self.roots.clone())
             .with_no_client_auth();

@@ -7,6 +7,7 @@ mod access;
 mod bulk;
 mod cancel;
 mod claims;
+mod door;
 mod drain;
 mod handshakes;
 mod inbox;
