@@ -70,6 +70,44 @@ async fn tls_alpn_01_on_the_public_port() {
     order_serve_restart(home.path(), &pebble, name, || Edge::start_at(home.path(), port, &tables, |_| {}));
 }
 
+/// What the listener without TLS says to a visitor: the status, and where to go.
+fn told_without_tls(port: u16, target: &str) -> String {
+    let url = format!("http://{target}");
+    let resolve = format!("{}:{port}:127.0.0.1", target.split_once(':').unwrap().0);
+    let told = "%{http_code} %header{location}";
+    curl(
+        "/dev/null",
+        &["--noproxy", "*", "--resolve", &resolve, "-d", "x", "-o", "/dev/null", "-w", told, &url],
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_01_on_the_listener_that_sends_all_else_to_https() {
+    let home = TempDir::new().unwrap();
+    let name = "bot.irp.test";
+    let dns = Responder::start().await.unwrap();
+    dns.add_address(name, Ipv4Addr::LOCALHOST.into());
+    let port = free_port();
+    let options =
+        PebbleOptions { dns: Some(dns.address()), http_port: Some(port), ..PebbleOptions::default() };
+    let pebble = Pebble::start(home.path(), &options).unwrap();
+    let tables = format!(
+        "http_listen = [\"127.0.0.1:{port}\"]\n\
+         [acme]\ndirectory = {:?}\nroots = {:?}\nchallenge = \"http-01\"\n{}",
+        pebble.directory_url,
+        pebble.root_pem,
+        key_table(&keygen(home.path()), &[name]),
+    );
+    order_serve_restart(home.path(), &pebble, name, || {
+        let edge = Edge::start(home.path(), &tables);
+        let path = "/deep/page?x=1&y=%2F";
+        let told = told_without_tls(port, &format!("{name}:{port}{path}"));
+        assert_eq!(told, format!("308 https://{}{path}", edge.host(name)));
+        assert_eq!(told_without_tls(port, &format!("stranger.irp.test:{port}{path}")), "404 ");
+        edge
+    });
+}
+
 /// Writes down what it was asked for, and waits until the test has done it.
 const HOOK: &str = r#"#!/bin/sh
 asked="$(dirname "$0")/asked/$$"
