@@ -193,3 +193,30 @@ fn read_text(path: &Path) -> Result<String, Failure> {
         Failure::new(Kind::Config, format!("cannot read {}", path.display())).because(&error)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::toml_file::parse;
+
+    fn directory(line: &str) -> String {
+        let text = format!("[acme]\nchallenge = 'tls-alpn-01'\nnames = ['alice.example.com']\n{line}\n");
+        let file: EdgeFile = parse(&text, Path::new("edge.toml")).unwrap_or_else(|it| panic!("{it:?}"));
+        let made = from_file(file, &Certificates::new(), &Environment::read(), None);
+        match made.unwrap_or_else(|it| panic!("{it:?}")).certificates {
+            CertificateSource::Acme { config, .. } => config.directory_url,
+            CertificateSource::Local { .. } => panic!("[acme] was not heeded"),
+        }
+    }
+
+    #[test]
+    fn one_switch_leads_to_staging() {
+        let staging = "https://acme-staging-v02.api.letsencrypt.org/directory";
+        assert_eq!(directory("staging = true"), staging);
+        assert_eq!(directory("directory = 'letsencrypt-staging'"), staging);
+        let production = "https://acme-v02.api.letsencrypt.org/directory";
+        assert_eq!(directory(""), production);
+        assert_eq!(directory("staging = false"), production);
+        assert_eq!(directory("directory = 'https://ca.example.com/dir'"), "https://ca.example.com/dir");
+    }
+}
