@@ -4,12 +4,16 @@
 
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt as _, chown},
+    os::unix::{
+        fs::{PermissionsExt as _, chown},
+        process::CommandExt as _,
+    },
     path::{Path, PathBuf},
     process::Command,
 };
 
 use irp_testkit::{origin::Origin, process::find, visitor::Curl};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -63,8 +67,9 @@ fn the_container_file_builds_and_its_edge_answers() {
     fs::write(home.path().join("edge.toml"), edge).unwrap();
     let volume = format!("{}:/etc/irp/edge.toml:ro", home.path().join("edge.toml").display());
     let mut run = images.buildah(&["run", "--volume", &volume, &container, "--"]);
-    run.args(words("Entrypoint")).args(words("Cmd")).arg("--json");
+    run.args(words("Entrypoint")).args(words("Cmd")).arg("--json").process_group(0);
     let mut edge = Running::start(run, home.path().join("edge.log"));
+    let _group = Group::of(&edge);
     let address = edge.event("listening")["addresses"][0].as_str().unwrap().to_owned();
 
     let mut ca = images.buildah(&["run", &container, "--", "/usr/bin/irp", "ca", "path"]);
@@ -83,6 +88,23 @@ fn the_container_file_builds_and_its_edge_answers() {
     assert_eq!(reply.status, 200, "{}", edge.log());
     client.interrupt();
     assert!(client.end().success());
+}
+
+/// A program with all that it has started; buildah would leave the container's program behind.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(leader: &Running) -> Self {
+        Self(i32::try_from(leader.id()).ok().and_then(Pid::from_raw))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
+    }
 }
 
 /// Images and containers of the test alone.
