@@ -193,7 +193,7 @@ impl Session {
             if !self.upgrades {
                 return Err(SendError::Unsuited("the client cannot upgrade").with_request(request));
             }
-            let request = upgrade::to_extended_connect(*request, &protocol)?;
+            let request = upgrade::to_extended_connect(request, &protocol)?;
             return self.send_http2(request).await.map(upgrade::from_extended_connect);
         }
         let mut request = request;
@@ -209,7 +209,7 @@ impl Session {
                 self.tell(&EdgeMessage::OpenLanes { count: 1 });
             }
         }
-        self.send_http2(into_absolute(*request)?).await
+        self.send_http2(into_absolute(request)?).await
     }
 
     async fn send_http2(

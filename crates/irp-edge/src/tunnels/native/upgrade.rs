@@ -20,11 +20,11 @@ pub(super) fn wanted(headers: &HeaderMap) -> Option<HeaderValue> {
 
 /// Turns `GET` with `Upgrade: protocol` into extended CONNECT.
 pub(super) fn to_extended_connect(
-    mut request: Request<RequestBody>,
+    mut request: Box<Request<RequestBody>>,
     protocol: &HeaderValue,
 ) -> Result<Box<Request<RequestBody>>, Unsent> {
     let Ok(word) = protocol.to_str() else {
-        return Err(SendError::Unsuited("the upgrade's name is malformed").with_request(Box::new(request)));
+        return Err(SendError::Unsuited("the upgrade's name is malformed").with_request(request));
     };
     let word = Protocol::from(word);
     let headers = request.headers_mut();
