@@ -67,10 +67,31 @@ impl Failure {
     }
 }
 
+/// What ends at a hop though nothing names it.
+const HOP_BY_HOP: &[&str] = &[
+    "connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "keep-alive",
+    "proxy-connection",
+    "http2-settings",
+];
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(&name.as_str())
+}
+
 /// Removes what ends at this hop (RFC 9110, section 7.6.1): what `Connection` names, and the headers that
 /// are hop-by-hop whether named or not. `Te` stays only as `trailers`, `Trailer` stays. `Content-Length` goes
 /// with a `Transfer-Encoding` that overrides it (RFC 9112, section 6.3).
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    // Mostly there are none, and to ask for each of them costs more than a look at the few names that are there.
+    if !headers.keys().any(is_hop_by_hop) {
+        return;
+    }
     // Looked at first: who sends `Te` must name it in `Connection` (RFC 9110, section 10.1.4).
     let te_trailers =
         headers.get_all(header::TE).iter().any(|value| members(value).any(|coding| coding == b"trailers"));
@@ -86,22 +107,12 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
         for name in named {
             headers.remove(name);
         }
-        headers.remove(header::CONNECTION);
     }
     if headers.contains_key(header::TRANSFER_ENCODING) {
         headers.remove(header::CONTENT_LENGTH);
     }
-    for name in [
-        header::TE,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-        header::PROXY_AUTHENTICATE,
-        header::PROXY_AUTHORIZATION,
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("proxy-connection"),
-        HeaderName::from_static("http2-settings"),
-    ] {
-        headers.remove(name);
+    for name in HOP_BY_HOP {
+        headers.remove(*name);
     }
     if te_trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -115,6 +126,9 @@ fn members(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 
 /// Removes irp's own headers, also in the spelling with `_` that some frameworks merge with `-`.
 pub fn remove_internal(headers: &mut HeaderMap) {
+    if !headers.keys().any(is_internal) {
+        return;
+    }
     let internal: Vec<HeaderName> = headers.keys().filter(|name| is_internal(name)).cloned().collect();
     for name in internal {
         headers.remove(name);

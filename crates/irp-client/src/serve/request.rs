@@ -33,11 +33,14 @@ pub(super) fn for_upstream(
         HostHeader::Fixed(host) => host.clone(),
     };
     remove_internal(&mut parts.headers);
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     match speak {
         Speak::Http1 => {
             parts.version = Version::HTTP_11;
-            parts.uri = path.parse().unwrap_or_default();
+            // On a lane it is in origin form already.
+            if parts.uri.scheme().is_some() || parts.uri.authority().is_some() {
+                let path = parts.uri.path_and_query().cloned();
+                parts.uri = path.map_or_else(Uri::default, Uri::from);
+            }
             // Some programs send trailers only to those who ask. It speaks of this hop alone (RFC 9110, section
             // 10.1.4), so `Connection` names it.
             if parts.headers.contains_key(header::TE) {
@@ -49,6 +52,7 @@ pub(super) fn for_upstream(
         Speak::Http2 => {
             parts.version = Version::HTTP_2;
             parts.headers.remove(header::HOST);
+            let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
             parts.uri = Uri::builder()
                 .scheme(if secure { "https" } else { "http" })
                 .authority(host.as_bytes())
@@ -62,10 +66,12 @@ pub(super) fn for_upstream(
 /// Removes the headers by which edge and client talk to each other. The only place that decides this for
 /// requests: an edge's later headers for the upstream itself stay.
 fn remove_internal(headers: &mut HeaderMap) {
-    headers.remove(UPGRADE);
-    headers.remove(FAILURE);
-    headers.remove(CONTINUE);
-    headers.remove(WEBHOOK);
+    for name in [UPGRADE, FAILURE, CONTINUE, WEBHOOK] {
+        // Mostly it is not there, and the few names are looked through sooner than it is hashed.
+        if headers.keys().any(|present| *present == name) {
+            headers.remove(name);
+        }
+    }
 }
 
 /// Whether a request is gRPC, which needs HTTP/2 on every leg. gRPC-Web does not.

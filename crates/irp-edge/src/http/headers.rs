@@ -6,7 +6,7 @@
 //! latter and closes the connection afterwards. Every message is written anew towards the upstream, so no
 //! byte of framing passes through. Here is the rest.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
@@ -52,6 +52,8 @@ pub enum Malformed {
 pub(super) struct Target {
     /// The value of `Host` as the visitor wrote it.
     pub(super) host: HeaderValue,
+    /// Where in it the name stands.
+    name: Range<usize>,
 }
 
 impl Target {
@@ -77,39 +79,43 @@ impl Target {
             }
             (None, _) => return Err(Malformed::HostCount),
         };
-        let target = Self { host };
-        if target.split().is_none() { Err(Malformed::Host) } else { Ok(target) }
+        let name = name_in(host.to_str().map_err(|_| Malformed::Host)?).ok_or(Malformed::Host)?;
+        Ok(Self { host, name })
     }
 
     /// The name or address alone: in lower case, without port, brackets or final dot.
     pub(super) fn name(&self) -> Cow<'_, str> {
-        let name = self.split().unwrap_or_default();
+        let name = self.host.to_str().ok().and_then(|host| host.get(self.name.clone())).unwrap_or_default();
         if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
             Cow::Owned(name.to_ascii_lowercase())
         } else {
             Cow::Borrowed(name)
         }
     }
+}
 
-    fn split(&self) -> Option<&str> {
-        let text = self.host.to_str().ok()?;
-        let (name, port) = match text.strip_prefix('[') {
-            Some(rest) => rest.split_once(']')?,
-            None => text.find(':').map_or((text, ""), |at| text.split_at(at)),
-        };
-        if !port.is_empty() {
-            let digits = port.strip_prefix(':')?;
-            if digits.len() > 5 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-                return None;
-            }
+/// Where the name or address stands in the text of a `Host`, if that is one.
+fn name_in(text: &str) -> Option<Range<usize>> {
+    let bracketed = text.starts_with('[');
+    let (start, end, port) = if bracketed {
+        let end = text.find(']')?;
+        (1, end, &text[end + 1..])
+    } else {
+        let end = text.find(':').unwrap_or(text.len());
+        (0, end, &text[end..])
+    };
+    if !port.is_empty() {
+        let digits = port.strip_prefix(':')?;
+        if digits.len() > 5 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
         }
-        let bracketed = text.starts_with('[');
-        let allowed = |byte: u8| {
-            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_') || (bracketed && byte == b':')
-        };
-        let name = name.strip_suffix('.').unwrap_or(name);
-        (!name.is_empty() && name.bytes().all(allowed)).then_some(name)
     }
+    let allowed = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_') || (bracketed && byte == b':')
+    };
+    let name = &text[start..end];
+    let name = name.strip_suffix('.').unwrap_or(name);
+    (!name.is_empty() && name.bytes().all(allowed)).then_some(start..start + name.len())
 }
 
 fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), Malformed> {
