@@ -24,11 +24,14 @@ impl Provider {
             People::Slack => slack::Payload::of(request).label(),
             People::Discord => discord(request),
             People::Twilio => twilio(request),
-            _ => self.kind_sources().iter().find_map(|source| source.value(request).ok()).map(Into::into),
+            _ => {
+                let found = self.kind_sources().iter().find_map(|source| source.value(request).ok());
+                found.map(std::borrow::Cow::into_owned)
+            }
         };
         let retry = self.retry_source().and_then(|source| source.value(request).ok()?.parse().ok());
         Kind {
-            name: name.map(|name| visible(&name)).filter(|name| !name.is_empty()),
+            name: name.map(visible).filter(|name| !name.is_empty()),
             retry: retry.filter(|number| *number > 0),
             delivery: self.delivery(request),
         }
@@ -36,11 +39,14 @@ impl Provider {
 
     fn delivery(&self, request: &Request<'_>) -> Option<String> {
         let number = self.scheme().id.as_ref().and_then(|source| source.value(request).ok());
-        number.map(|number| visible(&number)).filter(|number| !number.is_empty())
+        number.map(|number| visible(number.into_owned())).filter(|number| !number.is_empty())
     }
 }
 
-fn visible(text: &str) -> String {
+fn visible(text: String) -> String {
+    if text.len() <= NAME_MAX && !text.chars().any(char::is_control) {
+        return text;
+    }
     text.chars().filter(|letter| !letter.is_control()).take(NAME_MAX).collect()
 }
 

@@ -263,15 +263,15 @@ fn algorithm(text: &str) -> Option<Algorithm> {
 }
 
 impl Format {
-    /// The signatures as they are written in `value`; other entries of a list are none of ours.
-    pub(crate) fn signatures<'v>(&self, value: &'v str) -> Vec<&'v str> {
+    /// Hands on the signatures as they are written in `value`; other entries of a list are none of ours.
+    pub(crate) fn signatures<'v>(&self, value: &'v str, each: impl FnMut(&'v str)) {
         match self {
-            Self::Plain => vec![value],
-            Self::Prefix(prefix) => value.strip_prefix(prefix.as_str()).into_iter().collect(),
-            Self::Pairs { separator, key } => values(value, *separator, key).collect(),
+            Self::Plain => Some(value).into_iter().for_each(each),
+            Self::Prefix(prefix) => value.strip_prefix(prefix.as_str()).into_iter().for_each(each),
+            Self::Pairs { separator, key } => values(value, *separator, key).for_each(each),
             Self::List { separator, prefix } => {
                 let entries = value.split(*separator).map(str::trim_ascii);
-                entries.filter_map(|entry| entry.strip_prefix(prefix.as_str())).collect()
+                entries.filter_map(|entry| entry.strip_prefix(prefix.as_str())).for_each(each);
             }
         }
     }
@@ -311,7 +311,11 @@ mod tests {
 
     #[test]
     fn each_format_finds_its_signatures() {
-        let found = |text: &str, value: &'static str| format(text).unwrap().signatures(value);
+        let found = |text: &str, value: &'static str| {
+            let mut found = Vec::new();
+            format(text).unwrap().signatures(value, |signature| found.push(signature));
+            found
+        };
         assert_eq!(found("plain", "ab"), ["ab"]);
         assert_eq!(found("prefix:v0=", "v0=ab"), ["ab"]);
         assert_eq!(found("prefix:v0=", "v1=ab"), [""; 0]);

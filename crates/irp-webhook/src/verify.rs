@@ -7,7 +7,7 @@ use http::HeaderMap;
 
 use crate::{
     Failure, Provider, Request, Settings,
-    key::{Key, KeyError, Secret, same},
+    key::{Key, KeyError, Secret, same, same_mac},
     row::{Algorithm, Bearer, Scheme, values},
     sns::{self, Certificate, CertificateUrl},
     source::{joined, single},
@@ -184,8 +184,12 @@ impl Verifier {
 /// What stands for the signing, where one of the signatures is of `text` by `key`.
 fn fits(scheme: &Scheme, key: &Key, text: &Text<'_>, given: &[Vec<u8>]) -> Option<[u8; 32]> {
     if let Some(own) = key.sign(scheme.algorithm, text) {
+        let is_token = scheme.algorithm == Algorithm::Token;
+        let same = if is_token { same } else { same_mac };
         let fits = given.iter().any(|given| same(&own, given));
-        return fits.then(|| hash(&own));
+        // A MAC of 32 bytes stands for itself; a token is the secret.
+        let itself = own.as_slice().try_into().ok().filter(|_| !is_token);
+        return fits.then(|| itself.unwrap_or_else(|| hash(&own)));
     }
     let text = text.concat();
     // The text, since for some algorithms another valid signature can be made from a valid one.
@@ -235,11 +239,15 @@ fn signatures(scheme: &Scheme, request: &Request<'_>) -> Result<(Option<String>,
 
 /// Adds what decodes and has the right length.
 fn written(scheme: &Scheme, value: &str, given: &mut Vec<Vec<u8>>) {
-    let decoded = scheme.format.signatures(value).into_iter().filter_map(|text| scheme.encoding.decode(text));
-    let fits = |bytes: &Vec<u8>| {
+    let fits = |bytes: &[u8]| {
         !bytes.is_empty() && scheme.algorithm.length().is_none_or(|length| bytes.len() == length)
     };
-    given.extend(decoded.filter(fits).take(SIGNATURES_MAX + 1));
+    scheme.format.signatures(value, |text| {
+        // One too many shows that there are too many.
+        if given.len() <= SIGNATURES_MAX {
+            given.extend(scheme.encoding.decode(text).filter(|bytes| fits(bytes)));
+        }
+    });
 }
 
 /// When the request says it was signed: as it is written, and as a time.

@@ -45,12 +45,12 @@ pub enum RequestBody {
 #[derive(Debug)]
 pub struct Whole {
     bytes: Option<Bytes>,
-    _leases: Vec<Lease>,
+    _lease: Option<Lease>,
 }
 
 impl Whole {
-    pub(crate) fn new(bytes: Bytes, leases: Vec<Lease>) -> Self {
-        Self { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()), _leases: leases }
+    pub(crate) fn new(bytes: Bytes, lease: Option<Lease>) -> Self {
+        Self { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()), _lease: lease }
     }
 
     pub(super) fn bytes(&self) -> &[u8] {

@@ -48,10 +48,7 @@ impl Budget {
     /// Takes `bytes`, or nothing where fewer are left.
     #[must_use]
     pub fn take(&self, bytes: usize) -> Option<Lease> {
-        // Nothing else is ordered by this counter, hence Relaxed.
-        let add = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.0.limit);
-        self.0.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
-        Some(Lease { counter: Arc::clone(&self.0), bytes })
+        self.0.take(bytes).then(|| Lease { counter: Arc::clone(&self.0), bytes })
     }
 
     /// Bytes taken now.
@@ -64,6 +61,26 @@ impl Budget {
     #[must_use]
     pub fn limit(&self) -> usize {
         self.0.limit
+    }
+}
+
+impl Lease {
+    /// Takes `bytes` more. Says no, and changes nothing, where fewer are left.
+    #[must_use]
+    pub fn grow(&mut self, bytes: usize) -> bool {
+        let taken = self.counter.take(bytes);
+        if taken {
+            self.bytes += bytes;
+        }
+        taken
+    }
+}
+
+impl Counter {
+    fn take(&self, bytes: usize) -> bool {
+        // Nothing else is ordered by this counter, hence Relaxed.
+        let add = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
     }
 }
 

@@ -11,10 +11,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{Method, Request, Response};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::BodyExt as _;
 use irp_webhook::{Answer as OwnAnswer, Offline};
-use irp_wire::headers::{FAILURE, Failure};
+use irp_wire::{
+    headers::{FAILURE, Failure},
+    name::Hostname,
+};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
@@ -25,9 +29,9 @@ use super::{
     respond::Refusal,
     route::Route,
     service::Shared,
-    webhook::{Note, Policies},
+    webhook::{Keeping, Note, Policies},
 };
-use crate::inbox::{Event, Head, Inbox, Parked, Queue};
+use crate::inbox::{Event, Head, Inbox, Parked};
 
 /// So long before the provider gives up, an event is parked: time for the commit, and for the answer's way back.
 const MARGIN: Duration = Duration::from_millis(500);
@@ -39,9 +43,14 @@ const DRAINED_WITHIN: Duration = Duration::from_secs(5);
 /// A request that may be parked.
 pub(super) struct Candidate {
     inbox: Inbox,
-    queue: Queue,
-    event: Event,
-    deadline: Duration,
+    host: Hostname,
+    keeping: Keeping,
+    target: Uri,
+    /// Those for the upstream.
+    headers: HeaderMap,
+    body: Bytes,
+    /// When it came, in milliseconds since 1970.
+    came_at: u64,
 }
 
 impl Candidate {
@@ -49,49 +58,62 @@ impl Candidate {
     pub(super) fn of(
         shared: &Shared,
         route: &Route,
-        note: Option<&Note>,
+        note: Option<&mut Note>,
         request: &Request<RequestBody>,
     ) -> Option<Box<Self>> {
-        let (inbox, note) = (shared.inbox.as_ref()?, note?);
-        let keeping = note.keeping()?;
+        let inbox = shared.inbox.as_ref()?;
+        let keeping = note?.take_keeping()?;
         let body = match request.body() {
             RequestBody::Whole(whole) => whole.shared(),
-            RequestBody::Empty => bytes::Bytes::new(),
+            RequestBody::Empty => Bytes::new(),
             _ => return None,
-        };
-        let head = Head {
-            host: route.host().clone(),
-            url: keeping.url.clone(),
-            target: request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned(),
-            provider: note.provider().name().to_owned(),
-            kind: note.kind().map(ToOwned::to_owned),
-            key: keeping.key,
-            identity: keeping.identity,
-            parked_at: inbox.now(),
         };
         Some(Box::new(Self {
             inbox: inbox.clone(),
-            queue: Queue { host: head.host.clone(), path: head.path().to_owned() },
-            event: Event { head, headers: request.headers().clone(), body },
-            deadline: note.provider().manners().deadline,
+            host: route.host().clone(),
+            keeping,
+            target: request.uri().clone(),
+            headers: request.headers().clone(),
+            body,
+            came_at: inbox.now(),
         }))
+    }
+
+    /// Whether older events of the same name and path wait.
+    fn has_backlog(&self) -> bool {
+        self.inbox.has_backlog(&self.host, self.target.path())
     }
 
     /// What to do about it while nobody is there.
     fn offline(&self, note: &Note) -> Offline {
         let request = irp_webhook::Request {
             method: Method::POST.as_str(),
-            url: &self.event.head.url,
-            headers: &self.event.headers,
-            body: &self.event.body,
+            url: &self.keeping.url,
+            headers: &self.headers,
+            body: &self.body,
         };
         note.provider().offline(&request)
     }
 
-    fn text(&self, what: &str) -> String {
-        let Head { provider, kind, .. } = &self.event.head;
-        format!("{provider} ✓ {} ({what})", kind.as_deref().unwrap_or("event"))
+    /// The event that is kept. Made only then: most requests are answered by the program.
+    fn into_event(self, note: &Note) -> Event {
+        let Keeping { url, known } = self.keeping;
+        let head = Head {
+            host: self.host,
+            url,
+            target: self.target.path_and_query().map_or("/", |target| target.as_str()).to_owned(),
+            provider: note.provider().name().to_owned(),
+            kind: note.kind().map(ToOwned::to_owned),
+            key: known.key,
+            identity: known.identity,
+            parked_at: self.came_at,
+        };
+        Event { head, headers: self.headers, body: self.body }
     }
+}
+
+fn text(note: &Note, what: &str) -> String {
+    format!("{} ✓ {} ({what})", note.provider().name(), note.kind().unwrap_or("event"))
 }
 
 /// What the request goes through, beside its candidate.
@@ -113,14 +135,14 @@ pub(super) async fn pass(
     running: &mut Running,
 ) -> Result<Answer, Refusal> {
     let Passage { shared, route, policies, began, hold } = passage;
-    if candidate.inbox.known(candidate.event.head.identity.as_ref()) {
-        let (text, answer) = (candidate.text("kept before"), candidate.offline(&note));
-        if let Offline::Park(answer) = answer {
-            note.keep();
-            return Ok(Answer::Own(answer, text));
-        }
+    if candidate.keeping.known.is_kept
+        && let Offline::Park(answer) = candidate.offline(&note)
+    {
+        let text = text(&note, "kept before");
+        note.keep();
+        return Ok(Answer::Own(answer, text));
     }
-    if candidate.inbox.has_backlog(&candidate.queue)
+    if candidate.has_backlog()
         && let Offline::Park(answer) = candidate.offline(&note)
     {
         return Box::pin(park(candidate, note, answer, "kept behind others")).await;
@@ -128,7 +150,8 @@ pub(super) async fn pass(
     if route.tunnel().is_some() {
         running.reached_tunnel();
     }
-    let patience = (candidate.deadline / 2).min(shared.limits.hold).saturating_sub(began.elapsed());
+    let deadline = note.provider().manners().deadline;
+    let patience = (deadline / 2).min(shared.limits.hold).saturating_sub(began.elapsed());
     let mut attempt = Box::pin(attempt(
         Arc::clone(shared),
         Arc::clone(route),
@@ -137,7 +160,7 @@ pub(super) async fn pass(
         hold.map(|hold| hold.until(Instant::now() + patience)),
         patience,
     ));
-    let answer_by = began + candidate.deadline.saturating_sub(MARGIN);
+    let answer_by = began + deadline.saturating_sub(MARGIN);
     let outcome = match timeout_at(answer_by, &mut attempt).await {
         Ok(outcome) => outcome,
         Err(_) => match candidate.offline(&note) {
@@ -170,15 +193,17 @@ pub(super) async fn pass(
         Offline::Refuse => Err(refusal),
         Offline::Answer(answer) => {
             running.stayed_at_edge();
+            let text = text(&note, "told that the program is away");
             note.keep();
-            Ok(Answer::Own(answer, candidate.text("told that the program is away")))
+            Ok(Answer::Own(answer, text))
         }
         Offline::AnswerAndPost { answer, url, body } => {
             running.stayed_at_edge();
+            let text = text(&note, "told that the program is away");
             note.keep();
             let messenger = shared.messenger.clone();
             shared.tasks.spawn(async move { messenger.tell(&url, body).await });
-            Ok(Answer::Own(answer, candidate.text("told that the program is away")))
+            Ok(Answer::Own(answer, text))
         }
     }
 }
@@ -201,8 +226,9 @@ async fn park(
     answer: OwnAnswer,
     how: &str,
 ) -> Result<Answer, Refusal> {
-    let text = candidate.text(how);
-    candidate.inbox.park(candidate.event, false).await.map_err(Refusal::NotKept)?;
+    let text = text(&note, how);
+    let inbox = candidate.inbox.clone();
+    inbox.park(candidate.into_event(&note), false).await.map_err(Refusal::NotKept)?;
     note.keep();
     Ok(Answer::Own(answer, text))
 }
@@ -217,8 +243,8 @@ async fn late(
     attempt: impl Future<Output = Attempted> + Send + Unpin + 'static,
     running: &mut Running,
 ) -> Result<Answer, Refusal> {
-    let (inbox, text) = (candidate.inbox.clone(), candidate.text("kept: no answer yet"));
-    match inbox.park(candidate.event, true).await {
+    let (inbox, text) = (candidate.inbox.clone(), text(&note, "kept: no answer yet"));
+    match inbox.park(candidate.into_event(&note), true).await {
         Ok(parked) => {
             running.stayed_at_edge();
             note.keep();
@@ -295,7 +321,7 @@ impl Verdict {
         let _ = timeout(DRAINED_WITHIN, async {
             let mut read = 0;
             while let Some(Ok(frame)) = body.frame().await {
-                read += frame.data_ref().map_or(0, bytes::Bytes::len);
+                read += frame.data_ref().map_or(0, Bytes::len);
                 if read > DRAINED {
                     return;
                 }

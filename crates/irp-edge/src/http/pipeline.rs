@@ -111,7 +111,7 @@ async fn steps(
     check_access(&route, connection, parts)?;
     let hold = wait_for_policies(shared, &route, parts).await?;
     let policies = route.policies();
-    let (body, note) = match verify(shared, policies.as_deref(), &target, parts, body).await? {
+    let (body, mut note) = match verify(shared, policies.as_deref(), &target, parts, body).await? {
         Verified::Pass(body, note) => (body, note),
         Verified::Answer(answer, text) => return Ok(Answer::Own(answer, text)),
     };
@@ -123,7 +123,8 @@ async fn steps(
     if let Some(note) = &note {
         note.tell(request.headers_mut());
     }
-    let candidate = Candidate::of(shared, &route, note.as_deref().filter(|_| visitor.is_none()), &request);
+    let keepable = note.as_deref_mut().filter(|_| visitor.is_none());
+    let candidate = Candidate::of(shared, &route, keepable, &request);
     let note = match (note, candidate) {
         (Some(note), Some(candidate)) => {
             let passage = Passage { shared, route: &route, policies, began, hold };

@@ -125,7 +125,7 @@ impl Deliverer {
         let mut changed = self.inbox.changed();
         let mut looks = 0_u32;
         let mut last: Option<Tunnel> = None;
-        while self.inbox.has_backlog(queue) && !stop.is_cancelled() {
+        while self.inbox.has_backlog(&queue.host, &queue.path) && !stop.is_cancelled() {
             changed.mark_unchanged();
             let Some((number, entry)) = self.inbox.next(queue) else {
                 // It is on its way to the disk, or the request's own attempt goes on.
@@ -232,11 +232,8 @@ impl Deliverer {
         }
         mark(&mut headers, head.parked_at, self.inbox.now());
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(whole.len()));
-        let body = if whole.is_empty() {
-            RequestBody::Empty
-        } else {
-            RequestBody::Whole(Whole::new(whole, Vec::new()))
-        };
+        let body =
+            if whole.is_empty() { RequestBody::Empty } else { RequestBody::Whole(Whole::new(whole, None)) };
         let mut request = Request::new(body);
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = target;

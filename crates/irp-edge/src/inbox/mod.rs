@@ -259,7 +259,7 @@ impl Inbox {
         match admitted {
             Admitted::New(number) => Ok(Parked::New(number)),
             // The one that came first may have failed meanwhile.
-            _ => match self.known(identity.as_ref()) {
+            _ => match identity.is_some_and(|identity| self.known(&identity)) {
                 true => Ok(Parked::Again),
                 false => Err(FileError::new("the same event could not be written").into()),
             },
@@ -268,15 +268,15 @@ impl Inbox {
 
     /// Whether this delivery of a provider is kept, or was delivered a moment ago.
     #[must_use]
-    pub fn known(&self, identity: Option<&Identity>) -> bool {
+    pub fn known(&self, identity: &Identity) -> bool {
         let now = self.now();
-        matches!(self.lock().known(identity, now), Some(Admitted::Known))
+        matches!(self.lock().known(Some(identity), now), Some(Admitted::Known))
     }
 
     /// Whether events of this name and path wait: what comes later has to queue behind them.
     #[must_use]
-    pub fn has_backlog(&self, queue: &Queue) -> bool {
-        self.lock().has_backlog(queue)
+    pub fn has_backlog(&self, host: &Hostname, path: &str) -> bool {
+        self.lock().has_backlog(host, path)
     }
 
     /// The event of a queue that is next, where it can be delivered now.

@@ -32,8 +32,7 @@ pub(super) async fn read(
     if announced > limit {
         return Err(Refusal::TooLarge);
     }
-    let mut held = Held { budget, leases: Vec::new(), bytes: 0 };
-    held.hold(announced)?;
+    let mut held = Held::begin(budget, announced)?;
     let deadline = Instant::now() + READ_WITHIN;
     let (mut first, mut more) = (Bytes::new(), BytesMut::new());
     // A body of known length is at its end with its last byte: nobody has to ask once more.
@@ -59,23 +58,29 @@ pub(super) async fn read(
         }
     }
     let bytes = if more.is_empty() { first } else { more.freeze() };
-    Ok(Whole::new(bytes, held.leases))
+    Ok(Whole::new(bytes, Some(held.lease)))
 }
 
 /// What the body has taken from the budget so far.
-struct Held<'b> {
-    budget: &'b Budget,
-    leases: Vec<Lease>,
+struct Held {
+    lease: Lease,
     bytes: usize,
 }
 
-impl Held<'_> {
+impl Held {
+    fn begin(budget: &Budget, announced: usize) -> Result<Self, Refusal> {
+        let bytes = announced.max(STEP);
+        let lease = budget.take(bytes).ok_or(Refusal::Overloaded("no memory for another body"))?;
+        Ok(Self { lease, bytes })
+    }
+
     fn hold(&mut self, bytes: usize) -> Result<(), Refusal> {
         if bytes > self.bytes {
-            // Doubled, so that the leases are few.
-            let more = (bytes - self.bytes).max(STEP).max(self.bytes);
-            let lease = self.budget.take(more).ok_or(Refusal::Overloaded("no memory for another body"))?;
-            self.leases.push(lease);
+            // Doubled, so that this is seldom.
+            let more = (bytes - self.bytes).max(self.bytes);
+            if !self.lease.grow(more) {
+                return Err(Refusal::Overloaded("no memory for another body"));
+            }
             self.bytes += more;
         }
         Ok(())

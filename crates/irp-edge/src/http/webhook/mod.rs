@@ -15,4 +15,4 @@ pub(crate) use learned::Learned;
 pub(super) use notary::Notary;
 pub use paths::{Path, PathError};
 pub use policy::{BODY_MAX, Policies, PolicyError, Rule, provider};
-pub(super) use step::{Note, Outcome, check};
+pub(super) use step::{Keeping, Note, Outcome, check};

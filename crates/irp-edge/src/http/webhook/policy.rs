@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
-use http::Method;
+use http::{HeaderValue, Method};
 use irp_webhook::{KeyError, Provider, Replays, Row, RowError, Secret, Seen, Settings, Verifier};
 use irp_wire::policy;
 
@@ -37,6 +37,8 @@ pub struct Rule {
     /// Let pass unverified, on GET alone: where people's browsers go.
     for_people: Vec<Path>,
     provider: Provider,
+    /// The provider's name for the upstream.
+    pub(super) verified: Option<HeaderValue>,
     /// Replaced while the edge runs, when its secrets are.
     verifier: ArcSwap<Verifier>,
     pub(super) report: bool,
@@ -136,10 +138,12 @@ impl Rule {
         let path = Path::new(path.unwrap_or(provider.manners().path))?;
         let for_people = provider.manners().for_people.iter().map(|part| path.join(part)).collect();
         let column = Column::of(&provider);
+        let verified = HeaderValue::try_from(provider.name()).ok();
         Ok(Self {
             path,
             for_people,
             provider,
+            verified,
             verifier: ArcSwap::from_pointee(verifier),
             report: false,
             handshakes: true,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use http::{HeaderMap, HeaderValue, Method, Uri, header, request};
 use hyper::body::Incoming;
-use irp_webhook::{Answer, Failure, Handshake, Provider, Request, Verifier};
+use irp_webhook::{Answer, Failure, Handshake, Provider, Request, Verified, Verifier};
 use irp_wire::policy::{VERIFIED, WEBHOOK, Webhook};
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     certs::{Clock as _, SystemClock},
     http::{Refusal, body::Whole, headers::Target, service::Shared},
-    inbox::Identity,
+    inbox::{Identity, Inbox},
     metrics::Counts,
 };
 
@@ -47,10 +47,18 @@ pub(in crate::http) struct Note {
 pub(in crate::http) struct Keeping {
     /// The URL as the provider called it.
     pub(in crate::http) url: String,
+    pub(in crate::http) known: Known,
+}
+
+/// What tells a verified request from others.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::http) struct Known {
     /// With which secret it was signed.
     pub(in crate::http) key: usize,
     /// The same in all attempts of one delivery.
     pub(in crate::http) identity: Option<Identity>,
+    /// Whether the very same delivery is kept already.
+    pub(in crate::http) is_kept: bool,
 }
 
 /// Verifies a request by the policies of its name.
@@ -72,10 +80,12 @@ pub(in crate::http) async fn check(
         }
     };
     let verifier = rule.verifier();
-    let early = verifier.check_headers(&parts.headers);
-    let may_be_signed = early.is_ok() || rule.report;
-    let limit = if may_be_signed { policies.body_max() } else { policies.body_max().min(UNSIGNED_MAX) };
     let announced = announced(&parts.headers);
+    let unsigned_max = policies.body_max().min(UNSIGNED_MAX);
+    // What is short is read in any case.
+    let is_short = announced.is_some_and(|bytes| bytes <= unsigned_max as u64);
+    let early = if is_short { Ok(()) } else { verifier.check_headers(&parts.headers) };
+    let limit = if early.is_ok() || rule.report { policies.body_max() } else { unsigned_max };
     let whole = read(body, limit, announced, shared.limits.upload_idle, &shared.budget).await;
     let whole = match (whole, early) {
         (Err(Refusal::TooLarge), Err(failure)) if !rule.report => {
@@ -86,26 +96,27 @@ pub(in crate::http) async fn check(
     let url = public_url(&target.host, &parts.uri);
     let request =
         Request { method: parts.method.as_str(), url: &url, headers: &parts.headers, body: whole.bytes() };
-    let host = target.name();
-    let path = parts.uri.path();
     let may_keep = rule.inbox && parts.method == Method::POST;
-    let identity = |known: &Known| identity(&rule, &host, path, known);
-    let is_kept = |known: &Known| {
-        let inbox = shared.inbox.as_ref().filter(|_| may_keep);
-        inbox.is_some_and(|inbox| inbox.known(identity(known).as_ref()))
-    };
-    let judged = judge(shared, &rule, &verifier, &request, is_kept).await?;
+    let place = shared.inbox.as_ref().filter(|_| may_keep).map(|inbox| Place {
+        inbox,
+        target,
+        path: parts.uri.path(),
+    });
+    let judged = judge(shared, &rule, &verifier, &request, place).await?;
     Ok(match judged {
         Judged::Answer(answer, text) => Outcome::Answered(answer, text),
-        Judged::Pass { webhook, noted, verified } => {
-            let keeping = verified.filter(|_| may_keep).map(|known| Keeping {
-                key: known.key,
-                identity: identity(&known),
-                url,
-            });
+        Judged::Pass { webhook, noted, known } => {
+            let keeping = known.map(|known| Keeping { known, url });
             Outcome::Checked(whole, Box::new(Note { rule, webhook, noted, keeping }))
         }
     })
+}
+
+/// Where a request would be kept.
+struct Place<'p> {
+    inbox: &'p Inbox,
+    target: &'p Target,
+    path: &'p str,
 }
 
 enum Judged {
@@ -113,45 +124,47 @@ enum Judged {
     Pass {
         webhook: Webhook,
         noted: Option<[u8; 32]>,
-        /// `None` where it was not verified, and passes all the same.
-        verified: Option<Known>,
+        /// `None` where it was not verified, and passes all the same, or must not be kept.
+        known: Option<Known>,
     },
 }
 
-/// What tells a verified request from others.
-struct Known {
-    key: usize,
-    delivery: Option<String>,
-    /// Where a time is signed, no other request has this signing.
-    signing: Option<[u8; 32]>,
-}
-
-/// Tells one delivery of a provider to one path from all others.
-fn identity(rule: &Rule, host: &str, path: &str, known: &Known) -> Option<Identity> {
-    // One that was cut could stand for two.
-    let delivery = known.delivery.as_deref().filter(|text| text.chars().count() < irp_webhook::NAME_MAX);
-    let (kind, number) = match (delivery, &known.signing) {
-        (Some(delivery), _) => ("delivery", delivery.as_bytes()),
-        (None, Some(signing)) => ("signing", signing.as_slice()),
-        (None, None) => return None,
-    };
-    let mut hash = digest::Context::new(&digest::SHA256);
-    for part in [rule.provider().name().as_bytes(), host.as_bytes(), path.as_bytes(), kind.as_bytes()] {
-        hash.update(part);
-        hash.update(&[0]);
+impl Place<'_> {
+    /// What the request is known by here.
+    fn know(&self, rule: &Rule, verified: &Verified, delivery: Option<&str>) -> Known {
+        // Where a time is signed, no other request has this signing.
+        let signing = verified.signed_at.map(|_| &verified.fingerprint);
+        let identity = self.identity(rule, delivery, signing);
+        let is_kept = identity.as_ref().is_some_and(|identity| self.inbox.known(identity));
+        Known { key: verified.key, identity, is_kept }
     }
-    hash.update(number);
-    hash.finish().as_ref().try_into().ok()
+
+    /// Tells one delivery of a provider to one path from all others.
+    fn identity(&self, rule: &Rule, delivery: Option<&str>, signing: Option<&[u8; 32]>) -> Option<Identity> {
+        // One that was cut could stand for two.
+        let delivery = delivery.filter(|text| text.chars().count() < irp_webhook::NAME_MAX);
+        let (kind, number) = match (delivery, signing) {
+            (Some(delivery), _) => ("delivery", delivery.as_bytes()),
+            (None, Some(signing)) => ("signing", signing.as_slice()),
+            (None, None) => return None,
+        };
+        let mut hash = digest::Context::new(&digest::SHA256);
+        for part in [rule.provider().name(), &self.target.name(), self.path, kind] {
+            hash.update(part.as_bytes());
+            hash.update(&[0]);
+        }
+        hash.update(number);
+        hash.finish().as_ref().try_into().ok()
+    }
 }
 
 /// What few requests need is boxed, so that the others do not carry its state about.
-/// `is_kept` says whether the very same delivery is kept already, so that its repeat is no attack.
 async fn judge(
     shared: &Shared,
     rule: &Rule,
     verifier: &Verifier,
     request: &Request<'_>,
-    is_kept: impl Fn(&Known) -> bool,
+    place: Option<Place<'_>>,
 ) -> Result<Judged, Refusal> {
     let counts = &shared.counts;
     let provider = rule.provider();
@@ -197,12 +210,9 @@ async fn judge(
             if let Some(judged) = answered(handshake) {
                 return Ok(judged);
             }
-            let this = known.insert(Known {
-                key: verified.key,
-                delivery: kind.delivery.clone(),
-                signing: verified.signed_at.map(|_| verified.fingerprint),
-            });
-            if !is_kept(this) {
+            known = place.map(|place| place.know(rule, &verified, kind.delivery.as_deref()));
+            // The repeat of a delivery that is kept is no attack.
+            if !known.as_ref().is_some_and(|known| known.is_kept) {
                 sight = rule.see(verified.fingerprint, now);
             }
             noted = (sight == Sight::New).then_some(verified.fingerprint);
@@ -225,8 +235,8 @@ async fn judge(
         deadline_ms: u32::try_from(deadline).unwrap_or(u32::MAX),
         kept_s: None,
     };
-    let verified = known.filter(|_| webhook.failure.is_none());
-    Ok(Judged::Pass { webhook, noted, verified })
+    let known = known.filter(|_| webhook.failure.is_none());
+    Ok(Judged::Pass { webhook, noted, known })
 }
 
 fn refused(rule: &Rule, failure: &Failure, counts: &Counts) -> Refusal {
@@ -248,9 +258,9 @@ impl Note {
     /// Tells the upstream that the request was verified, and the client what it is.
     pub(in crate::http) fn tell(&self, headers: &mut HeaderMap) {
         if self.webhook.failure.is_none()
-            && let Ok(name) = HeaderValue::try_from(self.webhook.provider.as_str())
+            && let Some(name) = &self.rule.verified
         {
-            headers.insert(VERIFIED, name);
+            headers.insert(VERIFIED, name.clone());
         }
         if let Some(value) = self.webhook.to_header() {
             headers.insert(WEBHOOK, value);
@@ -258,8 +268,8 @@ impl Note {
     }
 
     /// What is needed to keep the request, where it may be kept.
-    pub(in crate::http) fn keeping(&self) -> Option<&Keeping> {
-        self.keeping.as_ref()
+    pub(in crate::http) fn take_keeping(&mut self) -> Option<Keeping> {
+        self.keeping.take()
     }
 
     /// Whose it is.
