@@ -14,6 +14,7 @@ use std::{
 
 use irp_wire::{
     ALPN,
+    causes::in_full,
     hello::HelloError,
     name::Hostname,
     proof::{ChannelBinding, EXPORTER_LABEL},
@@ -34,7 +35,6 @@ use crate::{
     backoff::Fault,
     config::Timeouts,
     known_edges::KnownEdgesError,
-    life::with_causes,
     pipe::{Carrier, CarrierError, Opening, Pipe},
 };
 
@@ -227,7 +227,7 @@ impl Dialer {
         if carrier.is_second() {
             match self.dial_socket().await {
                 Err(error) if error.is_of_the_way() => {
-                    self.events.tell(Event::OtherWay { why: with_causes(&error), next: carrier.way() });
+                    self.events.tell(Event::OtherWay { why: in_full(&error), next: carrier.way() });
                 }
                 dialled => return dialled,
             }

@@ -1,7 +1,6 @@
 //! The life of a client: connect, serve, connect again.
 
 use std::{
-    error::Error,
     net::SocketAddr,
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
@@ -10,6 +9,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use irp_wire::{
+    causes::in_full,
     control::GoodbyeReason,
     hello::{HELLO_TIMEOUT, HelloError, Refusal, Request, Welcome, open_control},
     tasks::Tasks,
@@ -167,7 +167,7 @@ impl Life {
                 DialError::Hello(HelloError::Refused(refusal)) => {
                     Event::Refused { why: refusal.message, retry_in }
                 }
-                error => Event::Failed { why: with_causes(&error), retry_in },
+                error => Event::Failed { why: in_full(&error), retry_in },
             });
             pause(retry_in, weather, self.peer).await;
         }
@@ -355,17 +355,6 @@ pub(crate) async fn pause(wait: Duration, weather: &mut Weather, edge: Option<So
         () = sleep_until(until) => {}
         _ = weather.changed(edge) => {}
     }
-}
-
-/// An error with all that led to it, in one line.
-pub(crate) fn with_causes(error: &dyn Error) -> String {
-    let mut told = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        told.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    told
 }
 
 fn random_bytes() -> [u8; 8] {

@@ -6,6 +6,7 @@
 //! accepted connection, the irp client *serves* on it. One long-lived request carries [`control`]
 //! messages both ways; further connections of the same session, lanes, carry one HTTP/1.1 request at a time.
 
+pub mod causes;
 pub mod control;
 pub mod errand;
 pub mod headers;

@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf, process::Stdio, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
+use irp_wire::causes::in_full;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
     process::{Child, ChildStderr, Command},
@@ -17,7 +18,7 @@ use super::{
 use crate::{
     DialError, Event, EventSink, RunError, Upstream, apart,
     backoff::{Backoff, Fault, random},
-    life::{pause, with_causes},
+    life::pause,
     pipe::CarrierError,
     weather::{Change, Weather},
 };
@@ -105,7 +106,7 @@ async fn hold(config: SshConfig, events: EventSink, shutdown: CancellationToken)
                 return Err(failed(error));
             }
             let retry_in = backoff.after_failure(Fault::Peer, random());
-            events.tell(Event::Failed { why: with_causes(&error), retry_in });
+            events.tell(Event::Failed { why: in_full(&error), retry_in });
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
                 () = pause(retry_in, &mut weather, None) => {}
@@ -175,7 +176,7 @@ async fn try_all(
         match log_in(entrance.as_ref(), folder, forward).await {
             Ok(running) => return Ok(running),
             Err(error) => {
-                events.tell(Event::OtherWay { why: with_causes(&error), next: next.way() });
+                events.tell(Event::OtherWay { why: in_full(&error), next: next.way() });
                 passing |= !error.is_lasting();
             }
         }

@@ -13,6 +13,7 @@ use std::{
 
 use aws_lc_rs::{digest, rand};
 use instant_acme::CertificateIdentifier;
+use irp_wire::causes::in_full;
 use secrecy::SecretString;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -334,16 +335,4 @@ fn random() -> u64 {
         Ok(()) => u64::from_ne_bytes(bytes),
         Err(_) => 0,
     }
-}
-
-/// An error with its causes, in one line.
-fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

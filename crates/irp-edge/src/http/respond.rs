@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use irp_webhook::Answer;
-use irp_wire::{headers::Failure, name::Hostname};
+use irp_wire::{causes::in_full, headers::Failure, name::Hostname};
 
 use super::{body::VisitorBody, headers::Malformed};
 use crate::{inbox::ParkError, tunnels::SendError};
@@ -101,7 +101,7 @@ impl Refusal {
             SendError::Refused { port, at } => Self::UpstreamRefused { port, detail: at },
             SendError::TimedOut { at } => Self::UpstreamSlow(format!(": dialling {at}")),
             error @ (SendError::Dial { .. } | SendError::Unsuited(_) | SendError::Broken(_)) => {
-                Self::UpstreamBroken(chain(&error))
+                Self::UpstreamBroken(in_full(&error))
             }
         }
     }
@@ -308,17 +308,6 @@ fn html(status: StatusCode, sentence: &str) -> String {
 fn port_of(detail: &str) -> Option<u16> {
     let address = detail.split(": ").next()?.split(' ').next()?;
     address.rsplit_once(':')?.1.parse().ok()
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use irp_aws::ec2::State;
 use irp_client::{Edge, ProxySettings, Roots, look};
 use irp_wire::{
+    causes::in_full,
     key::Signer,
     report::{Idle, Report},
 };
@@ -18,7 +19,7 @@ use crate::{
     clock,
     config::client,
     environment::Environment,
-    error::{Failure, in_full},
+    error::Failure,
     identity::{self, Wish},
     ui::Ui,
 };

@@ -3,6 +3,7 @@
 use std::{pin::pin, time::SystemTime};
 
 use instant_acme::Account;
+use irp_wire::causes::in_full;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -15,7 +16,7 @@ use super::{
         order::{self, Desk, OrderError},
         store::{StoreError, When},
     },
-    Keeper, LOOK_EVERY, Status, in_full, random,
+    Keeper, LOOK_EVERY, Status, random,
 };
 
 /// What an order came to.

@@ -3,16 +3,14 @@
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use irp_edge::certs::{SystemClock, directory::caa_identities, http::DirectoryClient};
+use irp_wire::causes::in_full;
 
 use super::{Check, Subject};
-use crate::{
-    cloud::{
-        account::Account,
-        caa::{self, LETS_ENCRYPT, Verdict},
-        resolver::{self, Answer, Kind, Record, ResolveError},
-        zone::Zone,
-    },
-    error::in_full,
+use crate::cloud::{
+    account::Account,
+    caa::{self, LETS_ENCRYPT, Verdict},
+    resolver::{self, Answer, Kind, Record, ResolveError},
+    zone::Zone,
 };
 
 /// Resolvers that were told that a name does not exist may remember it for so long without anybody being disturbed.
