@@ -17,7 +17,8 @@ use super::{
 /// How long a lease lasts unless it is extended: the longest time that others wait for a killed holder.
 pub const LASTS: Duration = Duration::from_secs(45);
 
-/// How often a holder extends its lease: two extensions may fail before it is lost.
+/// How often a holder extends its lease: one extension may fail. With the second one its work ends, well before
+/// others may begin theirs.
 pub const EXTENDED_EVERY: Duration = Duration::from_secs(15);
 
 /// An end further away than this was not written by a sane clock, and does not count.
@@ -28,6 +29,7 @@ const LONGEST: Duration = Duration::from_secs(600);
 pub struct Lease {
     name: BlobName,
     owner: String,
+    ends: SystemTime,
     version: Version,
 }
 
@@ -75,25 +77,38 @@ pub async fn acquire(
             When::Unchanged(blob.version().clone())
         }
     };
-    Ok(match write(store, name, owner, now, when).await? {
+    let ends = now + LASTS;
+    Ok(match write(store, name, owner, ends, when).await? {
         Written::Done(version) => {
-            Acquired::Held(Lease { name: name.clone(), owner: owner.to_owned(), version })
+            Acquired::Held(Lease { name: name.clone(), owner: owner.to_owned(), ends, version })
         }
         Written::Refused => Acquired::Busy { until: now + EXTENDED_EVERY },
     })
 }
 
 impl Lease {
+    /// When others may take it, unless it is extended before.
+    #[must_use]
+    pub fn ends(&self) -> SystemTime {
+        self.ends
+    }
+
+    /// When it is to be extended: [`EXTENDED_EVERY`] after it was last written.
+    #[must_use]
+    pub fn due(&self) -> SystemTime {
+        self.ends - (LASTS - EXTENDED_EVERY)
+    }
+
     /// Makes the lease last until [`LASTS`] from now; `false` when another has taken it meanwhile.
     ///
     /// # Errors
     ///
     /// When the store fails; the lease may be held or not.
     pub async fn extend(&mut self, store: &dyn Store, now: SystemTime) -> Result<bool, StoreError> {
-        let when = When::Unchanged(self.version.clone());
-        match write(store, &self.name, &self.owner, now, when).await? {
+        let (ends, when) = (now + LASTS, When::Unchanged(self.version.clone()));
+        match write(store, &self.name, &self.owner, ends, when).await? {
             Written::Done(version) => {
-                self.version = version;
+                (self.ends, self.version) = (ends, version);
                 Ok(true)
             }
             Written::Refused => Ok(false),
@@ -115,10 +130,10 @@ async fn write(
     store: &dyn Store,
     name: &BlobName,
     owner: &str,
-    now: SystemTime,
+    ends: SystemTime,
     when: When,
 ) -> Result<Written, StoreError> {
-    let record = Record { owner: owner.to_owned(), ends: now + LASTS };
+    let record = Record { owner: owner.to_owned(), ends };
     let bytes = serde_json::to_vec(&record)
         .map_err(|error| StoreError::Put { name: name.clone(), source: error.into() })?;
     store.put(name, &bytes, when).await

@@ -5,6 +5,7 @@
 //! one fetches what was ordered (`Desk::resume`).
 
 mod error;
+mod pending;
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -26,8 +27,10 @@ use super::{
     ledger::Ledger,
     names::Names,
     solve::{Challenge, Proof, SolveError},
-    store::{BlobName, Store, StoreError, When},
+    store::{BlobName, Store, StoreError, When, Written},
 };
+
+use pending::{Drawer, Pending};
 
 pub use error::OrderError;
 
@@ -64,17 +67,6 @@ pub(super) struct Kept {
     pub(super) key_pem: String,
 }
 
-/// An order that has been made and not yet been fetched.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Pending {
-    url: String,
-    key_pem: String,
-    attempt: AttemptId,
-    /// The authority has been, or is about to be, asked to issue.
-    issuing: bool,
-}
-
 /// What an order needs.
 pub(super) struct Desk<'a> {
     pub(super) store: &'a dyn Store,
@@ -89,13 +81,8 @@ pub(super) struct Desk<'a> {
 
 /// The attempt that has asked the authority to issue and not fetched the certificate, if there is one.
 pub(super) async fn issuing(store: &dyn Store, drawers: &Drawers) -> Result<Option<AttemptId>, StoreError> {
-    Ok(pending(store, drawers).await?.filter(|pending| pending.issuing).map(|pending| pending.attempt))
-}
-
-async fn pending(store: &dyn Store, drawers: &Drawers) -> Result<Option<Pending>, StoreError> {
-    let Some(blob) = store.get(&drawers.order).await? else { return Ok(None) };
-    // One that cannot be read is of no use; the order is then made anew.
-    Ok(serde_json::from_slice(blob.bytes()).ok())
+    let (_, found) = Drawer::open(store, &drawers.order).await?;
+    Ok(found.filter(|pending| pending.issuing).map(|pending| pending.attempt))
 }
 
 impl Desk<'_> {
@@ -106,16 +93,15 @@ impl Desk<'_> {
     ///
     /// When the store or the authority fails in a way that leaves the order as it is.
     pub(super) async fn resume(&self) -> Result<Option<Certificate>, OrderError> {
-        let Some(pending) = pending(self.store, self.drawers).await?.filter(|pending| pending.issuing) else {
-            return Ok(None);
-        };
-        let Some(mut order) = self.fetch(&pending).await? else { return Ok(None) };
+        let (mut drawer, found) = Drawer::open(self.store, &self.drawers.order).await?;
+        let Some(pending) = found.filter(|pending| pending.issuing) else { return Ok(None) };
+        let Some(mut order) = self.fetch(&pending, &mut drawer).await? else { return Ok(None) };
         match order.state().status {
             OrderStatus::Ready | OrderStatus::Processing | OrderStatus::Valid => {
-                self.complete(&mut order, pending).await.map(Some)
+                self.complete(&mut order, pending, &mut drawer).await.map(Some)
             }
             OrderStatus::Pending | OrderStatus::Invalid => {
-                self.forget_pending().await?;
+                drawer.forget().await?;
                 Ok(None)
             }
         }
@@ -132,39 +118,48 @@ impl Desk<'_> {
         attempt: AttemptId,
         replaces: Option<&CertificateDer<'_>>,
     ) -> Result<Certificate, OrderError> {
-        let (mut order, pending) = match self.unfinished(attempt).await? {
-            Some(found) => found,
-            None => self.place(attempt, replaces).await?,
+        let (mut drawer, found) = Drawer::open(self.store, &self.drawers.order).await?;
+        let unfinished = match found {
+            Some(pending) => self.go_on(pending, attempt, &mut drawer).await?,
+            None => None,
+        };
+        let (mut order, pending) = match unfinished {
+            Some(unfinished) => unfinished,
+            None => self.place(attempt, replaces, &mut drawer).await?,
         };
         if order.state().status == OrderStatus::Pending {
             let validated = self.validate(&mut order, attempt).await;
             if let Err(OrderError::Validation { .. } | OrderError::Invalid) = &validated {
-                self.forget_pending().await?;
+                drawer.forget().await?;
             }
             validated?;
         }
-        self.complete(&mut order, pending).await
+        self.complete(&mut order, pending, &mut drawer).await
     }
 
-    /// The order of an earlier process, if it can be gone on with.
-    async fn unfinished(&self, attempt: AttemptId) -> Result<Option<(Order, Pending)>, OrderError> {
-        let Some(mut pending) = pending(self.store, self.drawers).await? else { return Ok(None) };
-        let Some(mut order) = self.fetch(&pending).await? else { return Ok(None) };
+    /// Makes the order of an earlier process that of `attempt`, if it can be gone on with.
+    async fn go_on(
+        &self,
+        mut pending: Pending,
+        attempt: AttemptId,
+        drawer: &mut Drawer<'_>,
+    ) -> Result<Option<(Order, Pending)>, OrderError> {
+        let Some(mut order) = self.fetch(&pending, drawer).await? else { return Ok(None) };
         if order.state().status == OrderStatus::Invalid {
-            self.forget_pending().await?;
+            drawer.forget().await?;
             return Ok(None);
         }
         pending.attempt = attempt;
-        self.keep_pending(&pending).await?;
+        drawer.keep(&pending).await?;
         Ok(Some((order, pending)))
     }
 
     /// The order as the authority knows it; `None` when it does not, and then the store forgets it too.
-    async fn fetch(&self, pending: &Pending) -> Result<Option<Order>, OrderError> {
+    async fn fetch(&self, pending: &Pending, drawer: &mut Drawer<'_>) -> Result<Option<Order>, OrderError> {
         match self.account.order(pending.url.clone()).await {
             Ok(order) => Ok(Some(order)),
             Err(instant_acme::Error::Api(problem)) if is_final(&problem) => {
-                self.forget_pending().await?;
+                drawer.forget().await?;
                 Ok(None)
             }
             Err(error) => Err(OrderError::Fetch(error)),
@@ -176,7 +171,9 @@ impl Desk<'_> {
         &self,
         attempt: AttemptId,
         replaces: Option<&CertificateDer<'_>>,
+        drawer: &mut Drawer<'_>,
     ) -> Result<(Order, Pending), OrderError> {
+        self.still_wanted()?;
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(OrderError::Key)?;
         let identifiers: Vec<_> = self.names.iter().map(|name| Identifier::Dns(name.to_owned())).collect();
         let replaced = replaces.and_then(|leaf| CertificateIdentifier::try_from(leaf).ok());
@@ -197,11 +194,17 @@ impl Desk<'_> {
         let order = order.map_err(OrderError::New)?;
         let url = order.url().to_owned();
         let pending = Pending { url, key_pem: key.serialize_pem(), attempt, issuing: false };
-        self.keep_pending(&pending).await?;
+        drawer.keep(&pending).await?;
         Ok((order, pending))
     }
 
-    /// Proves control of all names. The proofs are taken down in any case, on a time limit of their own.
+    /// Asks nothing more of the authority once the order was called off.
+    fn still_wanted(&self) -> Result<(), OrderError> {
+        if self.stop.is_cancelled() { Err(OrderError::CalledOff) } else { Ok(()) }
+    }
+
+    /// Proves control of all names. The proofs are taken down in any case, on a time limit of their own; but another
+    /// process that has the lease now, and goes on with this very order, needs the same ones.
     async fn validate(&self, order: &mut Order, attempt: AttemptId) -> Result<(), OrderError> {
         let mut proofs = Vec::new();
         let result = tokio::select! {
@@ -210,6 +213,9 @@ impl Desk<'_> {
             result = self.prove(order, attempt, &mut proofs) => result,
         };
         let taken_down = timeout(TAKEN_DOWN_WITHIN, async {
+            if self.is_taken_over(order.url(), attempt).await {
+                return;
+            }
             for proof in &proofs {
                 if let Err(error) = proof.take_down().await {
                     tracing::warn!(
@@ -223,6 +229,14 @@ impl Desk<'_> {
             tracing::warn!("proofs for the authority stay behind: the zone does not answer");
         }
         result
+    }
+
+    /// Whether another attempt goes on with the order. A store that fails does not tell, and then it is ours.
+    async fn is_taken_over(&self, url: &str, attempt: AttemptId) -> bool {
+        match Drawer::open(self.store, &self.drawers.order).await {
+            Ok((_, Some(pending))) => pending.url == url && pending.attempt != attempt,
+            Ok((_, None)) | Err(_) => false,
+        }
     }
 
     async fn prove(
@@ -311,19 +325,25 @@ impl Desk<'_> {
     }
 
     /// Has the certificate issued, fetches it, and puts it in the store.
-    async fn complete(&self, order: &mut Order, mut pending: Pending) -> Result<Certificate, OrderError> {
+    async fn complete(
+        &self,
+        order: &mut Order,
+        mut pending: Pending,
+        drawer: &mut Drawer<'_>,
+    ) -> Result<Certificate, OrderError> {
         if order.state().status == OrderStatus::Ready {
+            self.still_wanted()?;
             if !pending.issuing {
                 self.advance(pending.attempt, Step::Issuing).await?;
                 pending.issuing = true;
-                self.keep_pending(&pending).await?;
+                drawer.keep(&pending).await?;
             }
             let request = self.signing_request(&pending)?;
             let finalized = order.finalize_csr(&request).await;
             if let Err(instant_acme::Error::Api(problem)) = &finalized
                 && is_final(problem)
             {
-                self.forget_pending().await?;
+                drawer.forget().await?;
             }
             finalized.map_err(OrderError::Finalize)?;
         }
@@ -340,7 +360,7 @@ impl Desk<'_> {
             Ok(chain_pem) => chain_pem,
             Err(error) => {
                 if order.state().status == OrderStatus::Invalid {
-                    self.forget_pending().await?;
+                    drawer.forget().await?;
                 }
                 return Err(OrderError::Download(error));
             }
@@ -349,13 +369,14 @@ impl Desk<'_> {
             Ok(certificate) => certificate,
             Err(error) => {
                 // Fetching it again would give the same.
-                self.forget_pending().await?;
+                drawer.forget().await?;
                 return Err(error);
             }
         };
         let kept = Kept { chain_pem, key_pem: pending.key_pem };
-        write(self.store, &self.drawers.certificate, &kept).await?;
-        self.forget_pending().await?;
+        // Whoever else has the lease by now: a good certificate is as good as theirs.
+        write(self.store, &self.drawers.certificate, &kept, When::Always).await.map(|_| ())?;
+        drawer.forget().await?;
         self.advance(pending.attempt, Step::Issued).await?;
         Ok(certificate)
     }
@@ -380,22 +401,19 @@ impl Desk<'_> {
         let ledger = Ledger { store: self.store, name: &self.drawers.attempts };
         ledger.update(now, |history| history.advance(attempt, step, now)).await
     }
-
-    async fn keep_pending(&self, pending: &Pending) -> Result<(), StoreError> {
-        write(self.store, &self.drawers.order, pending).await
-    }
-
-    async fn forget_pending(&self) -> Result<(), StoreError> {
-        self.store.delete(&self.drawers.order, When::Always).await.map(|_| ())
-    }
 }
 
-async fn write(store: &dyn Store, name: &BlobName, value: &impl Serialize) -> Result<(), StoreError> {
+async fn write(
+    store: &dyn Store,
+    name: &BlobName,
+    value: &impl Serialize,
+    when: When,
+) -> Result<Written, StoreError> {
     let bytes = SecretString::from(
         serde_json::to_string(value)
             .map_err(|error| StoreError::Put { name: name.clone(), source: error.into() })?,
     );
-    store.put(name, bytes.expose_secret().as_bytes(), When::Always).await.map(|_| ())
+    store.put(name, bytes.expose_secret().as_bytes(), when).await
 }
 
 /// Whether asking the same again can never succeed: the authority understood and refused.

@@ -3,6 +3,7 @@
 
 mod caddy;
 mod contract;
+mod lease;
 mod limits;
 mod local;
 mod pebble;

@@ -1,6 +1,6 @@
 //! The part of the keeper that orders: under the lease, within the budget, and with a memory.
 
-use std::{pin::pin, time::SystemTime};
+use std::{error::Error, pin::pin, time::SystemTime};
 
 use instant_acme::Account;
 use irp_wire::causes::in_full;
@@ -132,21 +132,26 @@ impl Keeper {
         halt: &CancellationToken,
     ) -> Result<T, OrderError> {
         let mut work = pin!(work);
-        let mut held_until = self.clock.now() + lease::LASTS;
+        let mut extend_at = lease.due();
         loop {
-            let extend_at = self.clock.now() + lease::EXTENDED_EVERY;
             tokio::select! {
-                result = &mut work => return result,
+                biased;
+                // First, so that work which stood still for long goes on only under a lease that is still held.
                 () = self.clock.sleep_until(extend_at) => {}
+                result = &mut work => return result,
             }
             let now = self.clock.now();
+            extend_at = now + lease::EXTENDED_EVERY;
             match lease.extend(&*self.store, now).await {
-                Ok(true) => held_until = now + lease::LASTS,
+                Ok(true) => {}
                 // It may still be ours; the next extension will tell, unless that comes too late.
-                Err(_) if now + lease::EXTENDED_EVERY < held_until => {}
+                Err(error) if extend_at < lease.ends() => {
+                    tracing::warn!(error = &error as &dyn Error, "the lease could not be extended");
+                }
                 Ok(false) | Err(_) => {
                     tracing::warn!("the lease is lost; the order is called off");
                     halt.cancel();
+                    return work.await;
                 }
             }
         }
@@ -163,7 +168,7 @@ impl Keeper {
         }
         tracing::warn!(
             names = %self.config.names,
-            error = &error as &dyn std::error::Error,
+            error = &error as &dyn Error,
             "no certificate this time"
         );
         let permit = self
