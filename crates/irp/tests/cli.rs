@@ -140,6 +140,22 @@ fn an_unknown_key_is_told_with_file_line_and_nearest_key() {
 }
 
 #[test]
+fn keys_that_contradict_each_other_are_told_with_file_and_line() {
+    let home = Home::new();
+    let acme =
+        "[acme]\nchallenge = \"tls-alpn-01\"\ndirectory = \"https://ca.example.com/dir\"\nstaging = true\n";
+    home.write("edge.toml", &format!("{acme}[sshd]\nnames = [\"alice.example.com\"]\n"));
+    let output = home.irp(&["edge", "--config", "edge.toml", "--check"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(
+        text(&output.stderr),
+        "error: edge.toml:4:11: [acme] names two certificate authorities: \
+         directory = \"https://ca.example.com/dir\" and staging = true\n     \
+         hint: keep one of them: staging is Let's Encrypt's, for trials\n"
+    );
+}
+
+#[test]
 fn a_missing_file_is_told_with_its_cause() {
     let output = Home::new().irp(&["edge", "--config", "edge.toml"]);
     assert_eq!(output.status.code(), Some(3));

@@ -4,11 +4,13 @@
 
 pub(crate) mod aws;
 pub(crate) mod inbox;
+pub(crate) mod limits;
 
 use std::{
     collections::{BTreeSet, HashMap},
     fmt,
     net::SocketAddr,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -18,12 +20,10 @@ use irp_wire::{
     name::{Hostname, NamePattern},
 };
 use serde::Deserialize;
+use toml::Spanned;
 
-use self::{aws::Aws, inbox::Inbox};
-use super::{
-    policies::Verify,
-    values::{Bytes, Span},
-};
+use self::{aws::Aws, inbox::Inbox, limits::Limits};
+use super::{policies::Verify, toml_file, values::Bytes};
 use crate::{
     error::{Failure, Kind},
     log::Format,
@@ -112,9 +112,8 @@ pub(crate) struct Acme {
     /// `letsencrypt`, `letsencrypt-staging`, or a URL.
     #[serde(default)]
     pub(crate) directory: Directory,
-    /// Use Let's Encrypt's staging directory, whatever `directory` says.
-    #[serde(default)]
-    pub(crate) staging: bool,
+    /// Use Let's Encrypt's staging directory; not beside the URL of another authority.
+    staging: Option<Spanned<bool>>,
     /// An e-mail address that the authority may write to.
     pub(crate) contact: Option<String>,
     pub(crate) challenge: Challenge,
@@ -123,6 +122,18 @@ pub(crate) struct Acme {
     /// What the certificate is for; all names of `[[key]]`, `[[host]]` and `[sshd]` if left out.
     pub(crate) names: Option<Vec<NamePattern>>,
     pub(crate) dns: Option<AcmeDns>,
+}
+
+impl Acme {
+    /// Whether a trial is meant, with certificates that nobody trusts.
+    pub(crate) fn is_trial(&self) -> bool {
+        self.directory == Directory::LetsEncryptStaging || self.switched_to_staging().is_some()
+    }
+
+    /// Where it says `staging = true`.
+    fn switched_to_staging(&self) -> Option<Range<usize>> {
+        self.staging.as_ref().filter(|staging| *staging.get_ref()).map(Spanned::span)
+    }
 }
 
 /// The directory of a certificate authority.
@@ -277,30 +288,6 @@ impl TryFrom<String> for Network {
     }
 }
 
-/// What a visitor or a tunnel may use.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Limits {
-    pub(crate) header_bytes: Option<Bytes>,
-    pub(crate) header_time: Option<Span>,
-    pub(crate) idle_time: Option<Span>,
-    pub(crate) stall_time: Option<Span>,
-    pub(crate) upload_time: Option<Span>,
-    pub(crate) upgrade_time: Option<Span>,
-    pub(crate) upstream_time: Option<Span>,
-    pub(crate) hold: Option<Span>,
-    pub(crate) hold_requests: Option<u32>,
-    pub(crate) requests: Option<u32>,
-    pub(crate) requests_per_name: Option<u32>,
-    pub(crate) streams: Option<u32>,
-    pub(crate) memory: Option<Bytes>,
-    pub(crate) stream_window: Option<Bytes>,
-    pub(crate) lanes: Option<u16>,
-    pub(crate) drain_time: Option<Span>,
-    #[serde(default)]
-    pub(crate) trusted_proxies: Vec<Network>,
-}
-
 /// The way in through this machine's sshd.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -387,11 +374,17 @@ impl EdgeFile {
     ///
     /// # Errors
     ///
-    /// See [`read`](super::read), and [`check`](Self::check).
+    /// See [`toml_file::read`], and [`check`](Self::check).
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        let file: Self = super::read(path)?;
+        Self::parse(&toml_file::text(path)?, path)
+    }
+
+    /// The same for text that was read from `path`.
+    fn parse(text: &str, path: &Path) -> Result<Self, Failure> {
+        let file: Self = toml_file::parse(text, path)?;
         file.check().map_err(|problem| {
-            Failure::new(Kind::Config, format!("{}: {}", path.display(), problem.what)).hint(problem.hint)
+            let place = toml_file::place(path, text, problem.at);
+            Failure::new(Kind::Config, format!("{place}: {}", problem.what)).hint(problem.hint)
         })?;
         Ok(file)
     }
@@ -439,14 +432,7 @@ impl EdgeFile {
     }
 
     fn check_memory(&self) -> Result<(), Misfit> {
-        let mut limits = irp_edge::http::Limits::default();
-        let set = |limit: &mut usize, bytes: Option<Bytes>| {
-            if let Some(bytes) = bytes {
-                *limit = usize::try_from(bytes.get()).unwrap_or(usize::MAX);
-            }
-        };
-        set(&mut limits.budget, self.limits.memory);
-        set(&mut limits.stream_window, self.limits.stream_window);
+        let limits = self.limits.public();
         let (one, all) = (limits.exchange_bytes(), limits.budget);
         if one <= all {
             return Ok(());
@@ -469,6 +455,13 @@ impl EdgeFile {
     }
 
     fn check_acme(&self, acme: &Acme) -> Result<(), Misfit> {
+        if let (Directory::Url(url), Some(staging)) = (&acme.directory, acme.switched_to_staging()) {
+            return Err(Misfit::new(
+                format!("[acme] names two certificate authorities: directory = \"{url}\" and staging = true"),
+                "keep one of them: staging is Let's Encrypt's, for trials",
+            )
+            .at(staging));
+        }
         match acme.challenge {
             Challenge::Dns01 if acme.dns.is_none() && !self.aws.as_ref().is_some_and(Aws::has_zone) => {
                 Err(Misfit::new(
@@ -544,11 +537,17 @@ fn is_wide_star(name: &str) -> bool {
 struct Misfit {
     what: String,
     hint: String,
+    /// Where in the file, where one place can be named.
+    at: Option<Range<usize>>,
 }
 
 impl Misfit {
     fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { what: what.into(), hint: hint.into() }
+        Self { what: what.into(), hint: hint.into(), at: None }
+    }
+
+    fn at(self, place: Range<usize>) -> Self {
+        Self { at: Some(place), ..self }
     }
 }
 

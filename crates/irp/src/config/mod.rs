@@ -17,7 +17,6 @@ pub(crate) mod values;
 
 use std::path::PathBuf;
 
-pub(crate) use self::toml_file::read;
 use crate::{
     advice,
     environment::Environment,

@@ -1,6 +1,6 @@
 //! Reading a TOML file so that each mistake is found by its line.
 
-use std::{fs, path::Path};
+use std::{fs, ops::Range, path::Path};
 
 use serde::de::DeserializeOwned;
 
@@ -19,13 +19,21 @@ const ALIKE: f64 = 0.75;
 /// When it is missing, too large or no TOML, and when a key or a value in it is not what `T` wants: then the
 /// failure names file, line and column, and the nearest key to an unknown one.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
+    parse(&text(path)?, path)
+}
+
+/// What is in the file at `path`.
+///
+/// # Errors
+///
+/// When it is missing, too large or no text.
+pub(super) fn text(path: &Path) -> Result<String, Failure> {
     let unreadable = || Failure::new(Kind::Config, format!("cannot read {}", path.display()));
     let length = fs::metadata(path).map_err(|error| unreadable().because(&error))?.len();
     if length > FILE_MOST {
         return Err(unreadable().hint(format!("it has {length} bytes; at most {FILE_MOST} are taken")));
     }
-    let text = fs::read_to_string(path).map_err(|error| unreadable().because(&error))?;
-    parse(&text, path)
+    fs::read_to_string(path).map_err(|error| unreadable().because(&error))
 }
 
 /// The same for text that was read from `path`.
@@ -33,14 +41,18 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, F
     toml::from_str(text).map_err(|error| explain(&error, text, path))
 }
 
+/// `path`, with line and column of where `span` begins in its text, if one place is meant.
+pub(super) fn place(path: &Path, text: &str, span: Option<Range<usize>>) -> String {
+    let path = path.display();
+    let Some(span) = span else { return path.to_string() };
+    let before = &text[..text.floor_char_boundary(span.start)];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("{path}:{line}:{column}")
+}
+
 fn explain(error: &toml::de::Error, text: &str, path: &Path) -> Failure {
-    let mut place = path.display().to_string();
-    if let Some(span) = error.span() {
-        let before = &text[..text.floor_char_boundary(span.start)];
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        place = format!("{place}:{line}:{column}");
-    }
+    let place = place(path, text, error.span());
     // serde has no other way to tell them than in words; a test watches that the words stay.
     let unknown = error.message().strip_prefix("unknown field ").and_then(|rest| {
         let mut quoted = rest.split('`').skip(1).step_by(2);

@@ -109,8 +109,7 @@ pub(crate) async fn open(
     };
     let store = store.map(|store| mirrored(store, &edge.state_dir)).transpose()?;
     let kept = zone.clone().filter(|_| settings.record);
-    let (inbox_keys, vault) = match names.first().filter(|_| settings.role && edge.inbox.settings().is_some())
-    {
+    let (inbox_keys, vault) = match names.first().filter(|_| settings.role && edge.inbox.is_enabled()) {
         Some(name) => (Some(inbox_keys(&aws, settings, name)?), vault(&aws, &imds, settings, name).await),
         None => (None, None),
     };

@@ -1,6 +1,6 @@
 //! `[inbox]` of `edge.toml`: verified events wait on the edge while nobody is there to take them.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, time::Duration};
 
 use irp_edge::inbox::{Bounds, Delivery, Settings};
 use serde::Deserialize;
@@ -48,8 +48,13 @@ impl Default for Inbox {
 }
 
 impl Inbox {
-    /// What the edge runs with; `None` where nothing is kept.
-    pub(crate) fn settings(&self) -> Option<Settings> {
+    /// Whether anything is kept.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// What the edge runs with; `None` where nothing is kept. An upstream has `answer_within` for the head of its answer.
+    pub(crate) fn settings(&self, answer_within: Duration) -> Option<Settings> {
         let (bounds, delivery) = (Bounds::default(), Delivery::default());
         let bounds = Bounds {
             events: self.events.unwrap_or(bounds.events),
@@ -60,7 +65,7 @@ impl Inbox {
         let delivery = Delivery {
             resign: self.resign,
             retry: self.retry.map_or(delivery.retry, |retry| retry.get()),
-            ..delivery
+            answer_within,
         };
         self.enabled.then(|| Settings { bounds, delivery, ..Settings::default() })
     }

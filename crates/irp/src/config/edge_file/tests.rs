@@ -45,6 +45,30 @@ fn one_request_must_fit_into_the_memory_for_all() {
 }
 
 #[test]
+fn staging_and_another_authority_are_two() {
+    let text = |lines: &str| format!("[acme]\nchallenge = 'tls-alpn-01'\n{lines}\n{KEY}");
+    let read = |lines: &str| EdgeFile::parse(&text(lines), Path::new("edge.toml"));
+    let own = "directory = 'https://ca.example.com/dir'";
+    for both in [format!("{own}\nstaging = true"), format!("staging = true\n{own}")] {
+        let failure = read(&both).unwrap_err();
+        let line = text(&both).lines().position(|line| line.starts_with("staging")).unwrap() + 1;
+        let told = format!(
+            "edge.toml:{line}:11: [acme] names two certificate authorities: \
+             directory = \"https://ca.example.com/dir\" and staging = true"
+        );
+        assert_eq!((failure.message(), failure.kind()), (told.as_str(), Kind::Config));
+        assert_eq!(failure.hints(), ["keep one of them: staging is Let's Encrypt's, for trials"]);
+    }
+    for one in [own, "staging = true", "directory = 'letsencrypt-staging'\nstaging = true"] {
+        read(one).unwrap_or_else(|failure| panic!("{one}: {failure:?}"));
+    }
+    read(&format!("{own}\nstaging = false")).unwrap();
+    // Where nothing is ordered, nothing contradicts.
+    let local = format!("certificate.mode = 'local'\n{}", text(&format!("{own}\nstaging = true")));
+    EdgeFile::parse(&local, Path::new("edge.toml")).unwrap();
+}
+
+#[test]
 fn secrets_of_all_providers_are_told_by_reference() {
     const AWS: &str = "certificate.mode = 'local'\n[aws]\nrecord = false\n[aws.secrets]\n";
     let file = file(&format!(
