@@ -52,6 +52,8 @@ pub struct Edge {
     pub host: Label,
     /// Its public name.
     pub name: Hostname,
+    /// Whether its machine has a role at all: without one it has no rights in the account.
+    pub has_role: bool,
     /// Whether it is Caddy that runs there: that proves the name without DNS, and reads no parameters.
     pub is_caddy: bool,
     /// Where certificates are kept.
@@ -104,20 +106,25 @@ impl Edge {
         Self {
             host: settings.host.value.clone(),
             name: settings.name.clone(),
+            has_role: !settings.no_role.value,
             is_caddy: matches!(settings.engine.value, Engine::Caddy(_)),
             store: settings.cert_store.value.clone(),
             kms_key: settings.kms_key.as_ref().map(|key| key.value.clone()),
         }
     }
 
-    /// The name of its role, and of its instance profile.
+    /// The name of its role, and of its instance profile, if it has one.
     ///
     /// # Errors
     ///
     /// When the host's label has more than 55 characters.
-    pub fn role_name(&self) -> Result<String, RoleNameError> {
+    pub fn role_name(&self) -> Result<Option<String>, RoleNameError> {
         let name = tags::profile(&self.host);
-        if name.len() > ROLE_NAME_MAX { Err(RoleNameError(self.host.to_string())) } else { Ok(name) }
+        match self.has_role {
+            false => Ok(None),
+            true if name.len() > ROLE_NAME_MAX => Err(RoleNameError(self.host.to_string())),
+            true => Ok(Some(name)),
+        }
     }
 
     /// The inline policy of its role.

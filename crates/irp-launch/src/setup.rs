@@ -107,21 +107,22 @@ pub struct Bucket {
 }
 
 impl Role {
-    /// The role of an edge.
+    /// The role of an edge, if it is to have one.
     ///
     /// # Errors
     ///
     /// When the host's label is too long to be part of a role's name.
-    pub fn of(edge: &Edge, place: &Place, boundary: Option<String>) -> Result<Self, RoleNameError> {
-        Ok(Self { name: edge.role_name()?, trust: trust(place), policy: edge.policy(place), boundary })
+    pub fn of(edge: &Edge, place: &Place, boundary: Option<String>) -> Result<Option<Self>, RoleNameError> {
+        let named = |name| Self { name, trust: trust(place), policy: edge.policy(place), boundary };
+        Ok(edge.role_name()?.map(named))
     }
 }
 
 impl Blueprint {
     /// The CAA records that this edge is to have.
     #[must_use]
-    pub fn caa_of(edge: &Edge, has_role: bool, is_lets_encrypt: bool) -> Option<Vec<String>> {
-        (has_role && is_lets_encrypt && !edge.is_caddy).then(|| CAA.map(str::to_owned).to_vec())
+    pub fn caa_of(edge: &Edge, is_lets_encrypt: bool) -> Option<Vec<String>> {
+        (edge.has_role && is_lets_encrypt && !edge.is_caddy).then(|| CAA.map(str::to_owned).to_vec())
     }
 
     /// Tags of what is for one name alone, and the company's own.
@@ -162,6 +163,7 @@ mod tests {
         let edge = Edge {
             host: "alice".parse().unwrap(),
             name: "alice.proxy.example.com".parse().unwrap(),
+            has_role: true,
             is_caddy: false,
             store: "ssm".parse().unwrap(),
             kms_key: None,
@@ -171,7 +173,7 @@ mod tests {
         Blueprint {
             name: edge.name.clone(),
             zone_id: place.zone_id.clone(),
-            role: Some(Role::of(&edge, &place, Some("arn:aws:iam::123456789012:policy/b".into())).unwrap()),
+            role: Role::of(&edge, &place, Some("arn:aws:iam::123456789012:policy/b".into())).unwrap(),
             group: Group { vpc_id: "vpc-1".into(), tags: tags::of_group() },
             template: Template {
                 name: TEMPLATE_NAME.into(),
@@ -184,7 +186,7 @@ mod tests {
                 machine_tags: tags.clone(),
             },
             bucket: Bucket { name: "irp-123456789012-eu-central-1".into(), kms_key: None },
-            caa: Blueprint::caa_of(&edge, true, true),
+            caa: Blueprint::caa_of(&edge, true),
             tags,
         }
     }
@@ -201,14 +203,15 @@ mod tests {
         let edge = Edge {
             host: "alice".parse().unwrap(),
             name: "alice.example.com".parse().unwrap(),
+            has_role: true,
             is_caddy: false,
             store: "ssm".parse().unwrap(),
             kms_key: None,
         };
-        assert!(Blueprint::caa_of(&edge, true, true).is_some());
-        assert_eq!(Blueprint::caa_of(&edge, true, false), None);
-        assert_eq!(Blueprint::caa_of(&edge, false, true), None);
-        assert_eq!(Blueprint::caa_of(&Edge { is_caddy: true, ..edge }, true, true), None);
+        assert!(Blueprint::caa_of(&edge, true).is_some());
+        assert_eq!(Blueprint::caa_of(&edge, false), None);
+        assert_eq!(Blueprint::caa_of(&Edge { has_role: false, ..edge.clone() }, true), None);
+        assert_eq!(Blueprint::caa_of(&Edge { is_caddy: true, ..edge }, true), None);
         let bare = Blueprint { role: None, caa: None, ..blueprint() };
         for text in [cloudformation(&bare).to_string(), terraform(&bare).to_string()] {
             assert!(!text.contains("iam") && !text.contains("IamInstanceProfile"), "{text}");

@@ -7,7 +7,8 @@ use super::{
 };
 use crate::{tags, values::CertStore};
 
-/// What whoever launches and uses this edge needs.
+/// What whoever launches and uses this edge needs. Without a role there is nothing to hand over to a machine, and nothing
+/// of IAM to look at.
 ///
 /// # Errors
 ///
@@ -51,11 +52,6 @@ pub fn person(edge: &Edge, place: &Place) -> Result<Policy, RoleNameError> {
             "StringEquals",
             "ec2:CreateAction",
             ["RunInstances", "CreateSecurityGroup", "CreateLaunchTemplate"],
-        ),
-        Statement::allow("PassRole", ["iam:PassRole"], [place.role(&role)]).when(
-            "StringEquals",
-            "iam:PassedToService",
-            ["ec2.amazonaws.com", "ec2.amazonaws.com.cn"],
         ),
         Statement::allow("End", ["ec2:TerminateInstances", "ec2:AssociateAddress"], [ec2("instance/*")])
             .when("StringEquals", &tagged, [name]),
@@ -108,13 +104,10 @@ pub fn person(edge: &Edge, place: &Place) -> Result<Policy, RoleNameError> {
                 .chain(place.folder(&format!("/irp/cert/{name}")))
                 .chain(place.folder(&tags::inbox_keys(&edge.name))),
         ),
-        Statement::allow(
-            "ReadRole",
-            ["iam:GetRole", "iam:GetRolePolicy", "iam:ListRolePolicies", "iam:SimulatePrincipalPolicy"],
-            [place.role(&role)],
-        ),
-        Statement::allow("ReadProfile", ["iam:GetInstanceProfile"], [place.instance_profile(&role)]),
     ];
+    if let Some(role) = &role {
+        statements.extend(of_role(place, role));
+    }
     if let Some(bucket) = &place.bucket {
         let arn = place.bucket(bucket);
         statements.push(Statement::allow(
@@ -152,6 +145,20 @@ pub fn person(edge: &Edge, place: &Place) -> Result<Policy, RoleNameError> {
     Ok(Policy::new(statements))
 }
 
+/// Giving the role to a machine, and looking at it.
+fn of_role(place: &Place, name: &str) -> [Statement; 3] {
+    let look = ["iam:GetRole", "iam:GetRolePolicy", "iam:ListRolePolicies", "iam:SimulatePrincipalPolicy"];
+    [
+        Statement::allow("PassRole", ["iam:PassRole"], [place.role(name)]).when(
+            "StringEquals",
+            "iam:PassedToService",
+            ["ec2.amazonaws.com", "ec2.amazonaws.com.cn"],
+        ),
+        Statement::allow("ReadRole", look, [place.role(name)]),
+        Statement::allow("ReadProfile", ["iam:GetInstanceProfile"], [place.instance_profile(name)]),
+    ]
+}
+
 /// Calls that only look, and that IAM cannot bind to a resource.
 const LOOK: [&str; 17] = [
     "ec2:DescribeAddresses",
@@ -179,7 +186,6 @@ const LOOK: [&str; 17] = [
 ///
 /// When the role can have no name.
 pub fn administrator(edge: &Edge, place: &Place) -> Result<Policy, RoleNameError> {
-    let name = edge.role_name()?;
     let role = [
         "iam:CreateRole",
         "iam:DeleteRole",
@@ -210,12 +216,13 @@ pub fn administrator(edge: &Edge, place: &Place) -> Result<Policy, RoleNameError
         "ec2:DescribeLaunchTemplateVersions",
         "ec2:ModifyLaunchTemplate",
     ];
-    let mut statements = vec![
-        Statement::allow("Role", role, [place.role(&name)]),
-        Statement::allow("Profile", profile, [place.instance_profile(&name)]),
-        Statement::allow("GroupAndTemplate", groups_and_templates, ["*"]),
-        Statement::allow("Zone", ["route53:CreateHostedZone"], ["*"]),
-    ];
+    let mut statements = Vec::new();
+    if let Some(name) = edge.role_name()? {
+        statements.push(Statement::allow("Role", role, [place.role(&name)]));
+        statements.push(Statement::allow("Profile", profile, [place.instance_profile(&name)]));
+    }
+    statements.push(Statement::allow("GroupAndTemplate", groups_and_templates, ["*"]));
+    statements.push(Statement::allow("Zone", ["route53:CreateHostedZone"], ["*"]));
     if let Some(bucket) = &place.bucket {
         let actions = [
             "s3:CreateBucket",

@@ -26,6 +26,7 @@ fn edge(store: &str, kms_key: Option<&str>) -> Edge {
     Edge {
         host: "alice".parse().unwrap(),
         name: "alice.proxy.example.com".parse().unwrap(),
+        has_role: true,
         is_caddy: false,
         store: store.parse().unwrap(),
         kms_key: kms_key.map(|key| key.parse().unwrap()),
@@ -313,13 +314,44 @@ fn whoever_sets_up_makes_this_role_and_no_other() {
 }
 
 #[test]
+fn without_a_role_nobody_gets_rights_in_iam() {
+    // Its label could not be part of a role's name.
+    let host = "a".repeat(56);
+    let name = format!("{host}.proxy.example.com");
+    let bare = Edge {
+        host: host.parse().unwrap(),
+        name: name.parse().unwrap(),
+        has_role: false,
+        ..edge("file", None)
+    };
+    let (user, setup) =
+        (person(&bare, &place()).unwrap().json(), administrator(&bare, &place()).unwrap().json());
+    for (document, whole) in [
+        (&user, person(&edge("file", None), &place()).unwrap().json()),
+        (&setup, administrator(&edge("file", None), &place()).unwrap().json()),
+    ] {
+        assert!(!document.to_string().contains("iam:"), "{document}");
+        // All else is as it is with a role.
+        let sids = |document: &serde_json::Value| -> Vec<String> {
+            let all = document["Statement"].as_array().unwrap().iter();
+            let others = all.filter(|statement| !statement["Action"].to_string().contains("iam:"));
+            others.map(|statement| statement["Sid"].to_string()).collect()
+        };
+        assert_eq!(sids(document), sids(&whole));
+    }
+    let judge = Judge::of(&user);
+    assert!(judge.allows(&change(ZONE, &[&name], &["A", "AAAA"], &["UPSERT"])));
+}
+
+#[test]
 fn machines_assume_the_role_and_names_of_roles_have_an_end() {
     let document = trust(&place()).json();
     assert_eq!(document["Statement"][0]["Principal"]["Service"], "ec2.amazonaws.com");
     assert_eq!(document["Statement"][0].get("Resource"), None);
-    assert_eq!(edge("ssm", None).role_name().unwrap(), "irp-edge-alice");
+    assert_eq!(edge("ssm", None).role_name().unwrap().unwrap(), "irp-edge-alice");
     let long = Edge { host: "a".repeat(56).parse().unwrap(), ..edge("ssm", None) };
     assert!(long.role_name().unwrap_err().to_string().contains("55"));
+    assert_eq!(Edge { has_role: false, ..long }.role_name(), Ok(None));
 }
 
 #[test]

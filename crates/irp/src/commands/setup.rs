@@ -3,7 +3,7 @@
 use std::{process::ExitCode, time::UNIX_EPOCH};
 
 use irp_launch::{
-    policy::{Edge, administrator, person, trust},
+    policy::{Edge, administrator, person},
     settings::Settings,
     setup::{Blueprint, cloudformation, terraform},
 };
@@ -172,14 +172,19 @@ fn print(
     let document = match what {
         Print::Policy => {
             let (edge, place) = (Edge::of(settings), setup::place(account, zone));
-            let too_long = |error| Failure::new(Kind::Config, "there is no such role").because(&error);
-            ui.line("role, trust: of the machines; user: who launches them; setup: beyond that, who runs irp setup");
-            json!({
-                "role": edge.policy(&place).json(),
-                "trust": trust(&place).json(),
-                "user": person(&edge, &place).map_err(too_long)?.json(),
-                "setup": administrator(&edge, &place).map_err(too_long)?.json(),
-            })
+            let mut documents = json!({
+                "user": person(&edge, &place).map_err(setup::too_long)?.json(),
+                "setup": administrator(&edge, &place).map_err(setup::too_long)?.json(),
+            });
+            let people = "user: who launches them; setup: beyond that, who runs irp setup";
+            if let Some(role) = &blueprint.role {
+                documents["role"] = role.policy.json();
+                documents["trust"] = role.trust.json();
+                ui.line(&format!("role, trust: of the machines; {people}"));
+            } else {
+                ui.line(&format!("the machines have no role, and so no rights; {people}"));
+            }
+            documents
         }
         Print::Cloudformation => {
             ui.line("for: aws cloudformation deploy --capabilities CAPABILITY_NAMED_IAM --template-file …");

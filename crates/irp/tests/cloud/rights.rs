@@ -240,6 +240,25 @@ async fn everyday_commands_need_nothing_but_what_people_are_given() {
     .await;
 }
 
+/// Nobody asks IAM for anything there.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_role_what_is_printed_is_enough_to_set_up_to_launch_and_to_end() {
+    judged(|stage, detour| {
+        let env = "HOSTED_ZONE_DOMAIN=proxy.example.com\nNO_ROLE=1\n";
+        let mut world = World::new(stage, detour, env, &["user", "setup"]);
+        world.succeeds(&["setup"]);
+        world.run(&["doctor", "--resolver", "127.0.0.1:1"]);
+        world.until("machine", &["up", "3000", "--edge-binary", "irp-arm64"]);
+        world.succeeds(&["status", "alice"]);
+        world.succeeds(&["down", "alice", "--yes", "--no-edge"]);
+        world.succeeds(&["setup", "--delete"]);
+        world.has_done(&["ec2:CreateLaunchTemplate", "ec2:RunInstances", "ec2:TerminateInstances"]);
+        let asked: Vec<_> = world.actions.iter().filter(|action| action.starts_with("iam:")).collect();
+        assert!(asked.is_empty(), "{asked:?}");
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_in_a_bucket_are_looked_at_and_forgotten_by_the_same_people() {
     judged(|stage, detour| {

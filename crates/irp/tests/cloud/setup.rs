@@ -175,6 +175,22 @@ fn without_a_role_the_consequences_are_told() {
     assert!(text.contains("certificates are not kept between launches"), "{text}");
     assert_eq!(stage.aws(&["iam", "list-roles"])["Roles"], json!([]));
     assert_eq!(caa(&stage, &zone), Value::Null);
+
+    // What is printed for others is that of machines without a role, too, and a name that no role can have does.
+    let long = "a".repeat(60);
+    for host in ["alice", long.as_str()] {
+        let output =
+            stage.irp(&["setup", "--no-role", "--host-name", host, "--print", "policy"]).output().unwrap();
+        let text = err(&output);
+        assert!(output.status.success(), "{text}");
+        assert!(text.contains("the machines have no role"), "{text}");
+        let policy: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let documents: Vec<_> = policy.as_object().unwrap().keys().collect();
+        assert_eq!(documents, ["setup", "user"]);
+        assert!(!policy.to_string().contains("iam:"), "{policy}");
+    }
+    let text = stage.fails(3, &["setup", "--host-name", &long, "--print", "policy"]);
+    assert!(text.contains("no role can be named after this host") && text.contains("--no-role"), "{text}");
 }
 
 #[test]

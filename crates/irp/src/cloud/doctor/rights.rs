@@ -15,12 +15,12 @@ const CHECK: &str = "role";
 const SETUP: &str = "irp setup";
 
 pub(super) async fn role(subject: &Subject<'_>, zone: &Zone) -> Vec<Check> {
-    if !subject.has_role {
-        return vec![Check::unknown(CHECK, "none is wanted: the PC that launches sets the name")];
-    }
     let edge = Edge::of(subject.settings);
     let name = match edge.role_name() {
-        Ok(name) => name,
+        Ok(Some(name)) => name,
+        Ok(None) => {
+            return vec![Check::unknown(CHECK, "none is wanted: the PC that launches sets the name")];
+        }
         Err(error) => return vec![Check::bad(CHECK, error.to_string()).mend("choose a shorter HOST_NAME")],
     };
     let found = match look::role_named(subject.account, &name).await {

@@ -58,18 +58,15 @@ pub(crate) fn sought(
     Ok(Sought {
         name: settings.name.clone(),
         zone_id: zone.id.clone(),
-        role: if settings.no_role.value {
-            None
-        } else {
-            Some(Edge::of(settings).role_name().map_err(too_long)?)
-        },
+        role: Edge::of(settings).role_name().map_err(too_long)?,
         template: wishes.launch_template.clone(),
         bucket: tags::bucket(&account.id, account.aws.region()),
         vpc_id: None,
     })
 }
 
-fn too_long(error: RoleNameError) -> Failure {
+/// A label that makes no name of a role.
+pub(crate) fn too_long(error: RoleNameError) -> Failure {
     Failure::new(Kind::Config, "no role can be named after this host")
         .because(&error)
         .hint("choose a shorter --host-name, or type --no-role")
@@ -88,12 +85,7 @@ pub(crate) async fn blueprint(
 ) -> Result<Blueprint, Failure> {
     let (edge, place) = (Edge::of(settings), place(account, zone));
     let own: Tags = wishes.tags.iter().cloned().collect();
-    let role = if settings.no_role.value {
-        None
-    } else {
-        let role = Role::of(&edge, &place, wishes.permissions_boundary.clone());
-        Some(role.map_err(too_long)?)
-    };
+    let role = Role::of(&edge, &place, wishes.permissions_boundary.clone()).map_err(too_long)?;
     let kms_key = settings.kms_key.as_ref().map(|key| key.value.to_string());
     let circumstances =
         tags::Circumstances { owner: &account.caller_arn, zone_id: &zone.id, user: wishes.image.user() };
@@ -106,7 +98,7 @@ pub(crate) async fn blueprint(
         settings.instance_type.as_ref().map_or(price::DEFAULT_TYPE, |kind| kind.value.as_str());
     let (image, root_device) = image(account, &wishes.image, arch(settings)).await?;
     Ok(Blueprint {
-        caa: Blueprint::caa_of(&edge, role.is_some(), settings.acme_directory.is_none()),
+        caa: Blueprint::caa_of(&edge, settings.acme_directory.is_none()),
         role,
         group: Group { vpc_id, tags: group_tags },
         template: Template {

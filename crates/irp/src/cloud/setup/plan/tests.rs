@@ -18,12 +18,13 @@ fn blueprint() -> Blueprint {
     let edge = Edge {
         host: "alice".parse().unwrap(),
         name: "alice.example.com".parse().unwrap(),
+        has_role: true,
         is_caddy: false,
         store: "ssm".parse().unwrap(),
         kms_key: None,
     };
     Blueprint {
-        role: Some(Role::of(&edge, &place, None).unwrap()),
+        role: Role::of(&edge, &place, None).unwrap(),
         group: Group { vpc_id: "vpc-1".into(), tags: tags::of_group() },
         template: Template {
             name: "reverse-proxy".into(),
@@ -36,7 +37,7 @@ fn blueprint() -> Blueprint {
             machine_tags: Default::default(),
         },
         bucket: Bucket { name: "irp-1".into(), kms_key: None },
-        caa: Blueprint::caa_of(&edge, true, true),
+        caa: Blueprint::caa_of(&edge, true),
         tags: Default::default(),
         name: edge.name,
         zone_id: "Z1".into(),
