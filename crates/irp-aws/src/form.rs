@@ -5,7 +5,7 @@ use http::Method;
 use crate::{call::Call, encode, service::Service};
 
 /// The parameters of a call.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Form(Vec<(String, String)>);
 
 impl Form {

@@ -124,20 +124,13 @@ impl Ec2 {
     }
 
     async fn describe_instances(&self, ids: &[&str], filters: &[Filter]) -> Result<Vec<Instance>, Error> {
-        let mut found = Vec::new();
-        let form = || {
-            let mut form = Form::new();
-            form.list("InstanceId", ids).filters(filters);
-            form
+        let mut form = Form::matching(filters);
+        form.list("InstanceId", ids);
+        let parts = |page: Reservations| {
+            let all = page.reservation_set.into_iter().flat_map(|reservation| reservation.instances_set);
+            (all.map(Instance::from).collect(), page.next_token)
         };
-        self.pages("DescribeInstances", form, |page: Reservations| {
-            let instances =
-                page.reservation_set.into_iter().flat_map(|reservation| reservation.instances_set);
-            found.extend(instances.map(Instance::from));
-            page.next_token
-        })
-        .await?;
-        Ok(found)
+        self.pages("DescribeInstances", form, parts).await
     }
 
     /// Whether the machine terminates (rather than stops) when its system powers off: DescribeInstanceAttribute

@@ -87,20 +87,22 @@ impl Ec2 {
         form.call(Service::Ec2, operation).settles(self.settles).send(&self.aws).await.map(|_| ())
     }
 
-    /// Reads a list to its end. `take` moves what a page has and gives the token of the next.
-    async fn pages<P: DeserializeOwned>(
+    /// Reads a list to its end. `parts` takes a page apart: what it lists, and the token of the next one.
+    async fn pages<P: DeserializeOwned, T>(
         &self,
         operation: &'static str,
-        mut form: impl FnMut() -> Form,
-        mut take: impl FnMut(P) -> Option<String>,
-    ) -> Result<(), Error> {
-        let mut token = None;
+        form: Form,
+        parts: impl Fn(P) -> (Vec<T>, Option<String>),
+    ) -> Result<Vec<T>, Error> {
+        let (mut found, mut token) = (Vec::new(), None::<String>);
         for _ in 0..PAGES_MAX {
-            let mut form = form();
+            let mut form = form.clone();
             form.set_some("NextToken", token.as_deref());
-            token = take(self.send(operation, &form).await?).filter(|token| !token.is_empty());
+            let (listed, next) = parts(self.send(operation, &form).await?);
+            found.extend(listed);
+            token = next.filter(|token| !token.is_empty());
             if token.is_none() {
-                return Ok(());
+                return Ok(found);
             }
         }
         let call = Form::new().call(Service::Ec2, operation);
@@ -109,13 +111,15 @@ impl Ec2 {
 }
 
 impl Form {
-    fn filters(&mut self, filters: &[Filter]) -> &mut Self {
+    /// A form that asks for what matches.
+    fn matching(filters: &[Filter]) -> Self {
+        let mut form = Self::new();
         for (index, filter) in filters.iter().enumerate() {
             let filter_name = format!("Filter.{}", index + 1);
-            self.set(format!("{filter_name}.Name"), &filter.name);
-            self.list(&format!("{filter_name}.Value"), &filter.values);
+            form.set(format!("{filter_name}.Name"), &filter.name);
+            form.list(&format!("{filter_name}.Value"), &filter.values);
         }
-        self
+        form
     }
 
     /// `Tag.1.Key`, `Tag.1.Value`, … below `prefix`.

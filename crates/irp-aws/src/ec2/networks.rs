@@ -117,17 +117,8 @@ impl Ec2 {
             vpc_set: Vec<Vpc>,
             next_token: Option<String>,
         }
-        let mut found = Vec::new();
-        self.pages(
-            "DescribeVpcs",
-            || filtered(filters),
-            |page: Page| {
-                found.extend(page.vpc_set);
-                page.next_token
-            },
-        )
-        .await?;
-        Ok(found)
+        let parts = |page: Page| (page.vpc_set, page.next_token);
+        self.pages("DescribeVpcs", Form::matching(filters), parts).await
     }
 
     /// DescribeSubnets.
@@ -143,17 +134,8 @@ impl Ec2 {
             subnet_set: Vec<Subnet>,
             next_token: Option<String>,
         }
-        let mut found = Vec::new();
-        self.pages(
-            "DescribeSubnets",
-            || filtered(filters),
-            |page: Page| {
-                found.extend(page.subnet_set);
-                page.next_token
-            },
-        )
-        .await?;
-        Ok(found)
+        let parts = |page: Page| (page.subnet_set, page.next_token);
+        self.pages("DescribeSubnets", Form::matching(filters), parts).await
     }
 
     /// DescribeSecurityGroups.
@@ -169,17 +151,8 @@ impl Ec2 {
             security_group_info: Vec<SecurityGroup>,
             next_token: Option<String>,
         }
-        let mut found = Vec::new();
-        self.pages(
-            "DescribeSecurityGroups",
-            || filtered(filters),
-            |page: Page| {
-                found.extend(page.security_group_info);
-                page.next_token
-            },
-        )
-        .await?;
-        Ok(found)
+        let parts = |page: Page| (page.security_group_info, page.next_token);
+        self.pages("DescribeSecurityGroups", Form::matching(filters), parts).await
     }
 
     /// CreateSecurityGroup: closed to everything; gives its id.
@@ -239,12 +212,6 @@ impl Ec2 {
         form.set("GroupId", group_id);
         self.order("DeleteSecurityGroup", &form).await
     }
-}
-
-fn filtered(filters: &[Filter]) -> Form {
-    let mut form = Form::new();
-    form.filters(filters);
-    form
 }
 
 fn any_range<'de, D: serde::Deserializer<'de>>(from: D) -> Result<bool, D::Error> {

@@ -73,17 +73,7 @@ impl Ec2 {
             route_table_set: Vec<RouteTable>,
             next_token: Option<String>,
         }
-        let mut found = Vec::new();
-        let form = || {
-            let mut form = Form::new();
-            form.filters(filters);
-            form
-        };
-        self.pages("DescribeRouteTables", form, |page: Page| {
-            found.extend(page.route_table_set);
-            page.next_token
-        })
-        .await?;
-        Ok(found)
+        let parts = |page: Page| (page.route_table_set, page.next_token);
+        self.pages("DescribeRouteTables", Form::matching(filters), parts).await
     }
 }

@@ -61,18 +61,8 @@ impl Ec2 {
             launch_templates: Vec<LaunchTemplate>,
             next_token: Option<String>,
         }
-        let mut found = Vec::new();
-        let form = || {
-            let mut form = Form::new();
-            form.filters(filters);
-            form
-        };
-        self.pages("DescribeLaunchTemplates", form, |page: Page| {
-            found.extend(page.launch_templates);
-            page.next_token
-        })
-        .await?;
-        Ok(found)
+        let parts = |page: Page| (page.launch_templates, page.next_token);
+        self.pages("DescribeLaunchTemplates", Form::matching(filters), parts).await
     }
 
     /// DescribeLaunchTemplateVersions: the description of a version, a number or `$Default`; `None` when there is none.

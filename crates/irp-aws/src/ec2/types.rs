@@ -68,19 +68,10 @@ impl Ec2 {
             instance_type_offering_set: Vec<Offering>,
             next_token: Option<String>,
         }
-        let mut found = Vec::new();
-        let form = || {
-            let mut form = Form::new();
-            form.set("LocationType", "availability-zone");
-            form.filters(&[Filter::new("instance-type", [instance_type])]);
-            form
-        };
-        self.pages("DescribeInstanceTypeOfferings", form, |page: Page| {
-            found.extend(page.instance_type_offering_set);
-            page.next_token
-        })
-        .await?;
-        Ok(found)
+        let mut form = Form::matching(&[Filter::new("instance-type", [instance_type])]);
+        form.set("LocationType", "availability-zone");
+        let parts = |page: Page| (page.instance_type_offering_set, page.next_token);
+        self.pages("DescribeInstanceTypeOfferings", form, parts).await
     }
 }
 
