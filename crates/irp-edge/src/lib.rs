@@ -3,6 +3,7 @@
 //! It terminates TLS, decides who may claim which name, and carries each visitor's request through a tunnel to
 //! the developer's PC. [`Edge`] puts it together; `ARCHITECTURE.md` tells the life of a request.
 
+mod brief;
 pub mod certs;
 pub mod config;
 mod connection;

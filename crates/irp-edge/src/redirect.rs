@@ -1,22 +1,15 @@
 //! The listener without TLS: http-01 challenges are answered, all else is sent to HTTPS.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::body::Incoming;
 use irp_wire::tasks::Tasks;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
+use tokio::net::TcpListener;
 
-use crate::{certs::HttpTokens, http::route::Routes as _, listen, registry::Registry};
-
-/// How long one connection may take, whatever it does: there is nothing to stay for.
-const CONNECTION_TIME: Duration = Duration::from_secs(10);
+use crate::{brief::Brief, certs::HttpTokens, http::route::Routes as _, registry::Registry};
 
 /// How much of a request is read, in bytes.
 const HEADER_BYTES: usize = 16 * 1024;
@@ -30,8 +23,7 @@ pub(crate) struct Redirect {
     registry: Arc<Registry>,
     tokens: Option<Arc<HttpTokens>>,
     public_port: u16,
-    connections: Arc<Semaphore>,
-    tasks: Tasks,
+    brief: Brief,
 }
 
 impl Redirect {
@@ -41,38 +33,13 @@ impl Redirect {
         public_port: u16,
         tasks: Tasks,
     ) -> Self {
-        let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        Self { registry, tokens, public_port, connections, tasks }
+        Self { registry, tokens, public_port, brief: Brief::new(CONNECTIONS_MAX, HEADER_BYTES, tasks) }
     }
 
     /// Accepts until the owner of the tasks stops.
     pub(crate) async fn accept(self, listener: TcpListener) {
-        let stop = self.tasks.token().clone();
-        loop {
-            let Ok(permit) = Arc::clone(&self.connections).acquire_owned().await else { return };
-            let (stream, _) = tokio::select! {
-                () = stop.cancelled() => return,
-                accepted = listen::accept(&listener) => accepted,
-            };
-            let redirect = self.clone();
-            self.tasks.spawn(async move {
-                let _ = tokio::time::timeout(CONNECTION_TIME, redirect.serve(stream)).await;
-                drop(permit);
-            });
-        }
-    }
-
-    async fn serve(&self, stream: TcpStream) {
-        let answer = service_fn(|request| std::future::ready(Ok::<_, Infallible>(self.answer(&request))));
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(CONNECTION_TIME)
-            .max_buf_size(HEADER_BYTES)
-            .keep_alive(false)
-            .serve_connection(TokioIo::new(stream), answer);
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection without TLS broke");
-        }
+        let brief = self.brief.clone();
+        brief.serve(listener, move |request| self.answer(request)).await;
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
