@@ -109,6 +109,7 @@ pub(super) fn tune(tcp: &TcpStream) {
 
 #[cfg(test)]
 mod tests {
+    use irp_testkit::{origin::SilentPort, patience::PATIENCE};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -138,5 +139,17 @@ mod tests {
         let failures = connect_any(&addresses[..1], Duration::from_secs(3)).await.unwrap_err();
         assert_eq!(failures.len(), 1);
         assert!(connect_any(&[], Duration::from_secs(3)).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_silent_has_its_head_start_and_no_more() {
+        let (silent, good) = (SilentPort::take(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let addresses = [silent.address(), silent.address(), good.local_addr().unwrap()];
+        let begun = Instant::now();
+        // None of them is given up while the test lasts.
+        let connecting = timeout(PATIENCE, connect_any(&addresses, Duration::from_secs(3600)));
+        let (_, address, round_trip) = connecting.await.expect("the silent address holds it up").unwrap();
+        assert_eq!(address, addresses[2]);
+        assert!(2 * HEAD_START + round_trip <= begun.elapsed(), "{round_trip:?} of {:?}", begun.elapsed());
     }
 }

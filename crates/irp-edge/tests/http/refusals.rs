@@ -2,14 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http_body_util::BodyExt as _;
 use irp_edge::http::{
     Limits,
     access::{Access, User},
 };
 use irp_testkit::{
-    origin::{Echoed, Origin, RefusedPort},
-    patience::eventually,
+    origin::{Echoed, Origin, RefusedPort, nothing},
+    patience::{PATIENCE, eventually},
 };
+use tokio::time::timeout;
 
 use crate::stage::{NAME, Stage, head, short};
 
@@ -29,7 +31,7 @@ async fn unknown_names_get_404_or_421_and_nothing_internal() {
     assert!(!reply.text().contains("other.example") && !reply.text().contains(NAME));
     assert_eq!(reply.value("cache-control"), Some("no-store"));
     let mut http2 = stage.door2().http2().await.unwrap();
-    let request = http::Request::get("https://other.example/").body(irp_testkit::origin::nothing()).unwrap();
+    let request = http::Request::get("https://other.example/").body(nothing()).unwrap();
     assert_eq!(http2.send_request(request).await.unwrap().status(), 404);
     assert_eq!(origin.counters().connections(), 0);
 }
@@ -158,6 +160,52 @@ async fn only_so_many_requests_are_held() {
     eventually("the first is held", || stage.route.in_flight() == 1).await;
     assert_eq!(stage.get("/", "").await.status, 503);
     first.abort();
+}
+
+#[tokio::test]
+async fn only_so_many_bytes_are_held_and_they_are_given_back() {
+    /// What a connection takes by itself.
+    const CONNECTION: usize = 48 * 1024;
+    /// The long header of each request.
+    const LONG: usize = 15_000;
+    /// How many requests fit; since they have more headers than that, one more would not.
+    const FIT: usize = 20;
+    let limits = Limits { hold: Duration::from_secs(3600), budget: CONNECTION + (FIT + 1) * LONG, ..short() };
+    let stage = without_tunnel(limits).await;
+    // One connection, so that all else is headers.
+    let visitor = stage.door2().http2().await.unwrap();
+    let send = || {
+        let request = http::Request::get(format!("http://{NAME}/")).header("x-long", "x".repeat(LONG));
+        tokio::spawn(visitor.clone().send_request(request.body(nothing()).unwrap()))
+    };
+    let mut held: Vec<_> = (0..FIT).map(|_| send()).collect();
+    let used = || stage.service.budget().used();
+    let full = CONNECTION + FIT * LONG..=stage.service.budget().limit();
+    eventually("all are held", || full.contains(&used())).await;
+
+    // It does not wait: nobody would see the end of that.
+    for _ in 0..2 {
+        let refused = timeout(PATIENCE, send()).await.unwrap().unwrap().unwrap();
+        assert_eq!(refused.status(), 503);
+        assert_eq!(refused.headers()["retry-after"], "5");
+    }
+    assert!(held.iter().all(|request| !request.is_finished()));
+    // What a visitor holds who leaves is there for the next one.
+    held.pop().unwrap().abort();
+    eventually("one has left", || !full.contains(&used())).await;
+    held.push(send());
+    eventually("another is held", || full.contains(&used())).await;
+
+    // Sending one takes more than all that is left beside the others.
+    held.drain(1..).for_each(|request| request.abort());
+    eventually("one is left", || used() < CONNECTION + 2 * LONG).await;
+    let origin = Origin::start();
+    stage.connect(origin.address());
+    let answer = held.pop().unwrap().await.unwrap().unwrap();
+    assert_eq!(answer.status(), 200);
+    answer.into_body().collect().await.unwrap();
+    eventually("nothing is held", || used() == CONNECTION).await;
+    assert_eq!(origin.counters().seen(), 1);
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@
 //! - [`GrpcOrigin`]: a gRPC echo over HTTP/2 without TLS;
 //! - [`RawOrigin`]: records every byte it gets and answers what it was told to;
 //! - [`RudeOrigin`]: breaks the protocol in one of the [`Manner`]s;
-//! - [`RefusedPort`]: a port at which nobody listens.
+//! - [`RefusedPort`]: a port at which nobody listens;
+//! - [`SilentPort`]: a port that does not even refuse.
 //!
 //! ```no_run
 //! use irp_testkit::{origin::Origin, patience::eventually_blocking};
@@ -27,6 +28,7 @@ pub mod program;
 mod raw;
 mod rude;
 mod server;
+mod silent;
 mod websocket;
 
 pub use body::{AnyBody, nothing, pattern, pattern_sha256, sha256, unsized_pattern, whole};
@@ -38,3 +40,4 @@ pub use program::{Echoed, Options, Origin, Protocol, Uploaded};
 pub use raw::RawOrigin;
 pub use rude::{Manner, RefusedPort, RudeOrigin};
 pub use server::Bind;
+pub use silent::SilentPort;
