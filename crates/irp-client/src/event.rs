@@ -83,7 +83,7 @@ pub enum Event {
         /// When the next attempt is made.
         retry_in: Duration,
     },
-    /// The machine woke up, or its network changed: the link is being renewed.
+    /// The machine woke up, or its network changed: the link is made anew at once, whether it stood or not.
     Renewing {
         /// Why, in a few words.
         why: &'static str,

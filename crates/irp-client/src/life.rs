@@ -135,7 +135,7 @@ impl Life {
                     self.events.tell(Event::Lost { why, retry_in });
                     tokio::select! {
                         () = shutdown.cancelled() => return Ok(()),
-                        () = pause(retry_in, &mut weather, self.peer) => {}
+                        () = pause(retry_in, &mut weather, self.peer, &self.events) => {}
                     }
                 }
             }
@@ -150,7 +150,10 @@ impl Life {
                 biased;
                 attempted = Box::pin(self.attempt()) => attempted,
                 // The attempt under way may be waiting for an answer on a network that is no more.
-                _ = weather.changed(self.peer) => continue,
+                change = weather.changed(self.peer) => {
+                    self.events.tell(Event::Renewing { why: change.why() });
+                    continue;
+                }
             };
             let error = match attempted {
                 Ok((dialled, welcome)) => return Ok(self.begin(dialled, welcome)),
@@ -169,7 +172,7 @@ impl Life {
                 }
                 error => Event::Failed { why: in_full(&error), retry_in },
             });
-            pause(retry_in, weather, self.peer).await;
+            pause(retry_in, weather, self.peer, &self.events).await;
         }
         unreachable!("attempts are counted for ever")
     }
@@ -347,13 +350,18 @@ enum Renewed {
     Ended(End),
 }
 
-/// Waits, but not through a change of weather.
-pub(crate) async fn pause(wait: Duration, weather: &mut Weather, edge: Option<SocketAddr>) {
+/// Waits, but not through a change of weather, which is told.
+pub(crate) async fn pause(
+    wait: Duration,
+    weather: &mut Weather,
+    edge: Option<SocketAddr>,
+    events: &EventSink,
+) {
     let until = Instant::now() + wait;
     tokio::select! {
         biased;
         () = sleep_until(until) => {}
-        _ = weather.changed(edge) => {}
+        change = weather.changed(edge) => events.tell(Event::Renewing { why: change.why() }),
     }
 }
 

@@ -39,17 +39,24 @@ impl Running {
     ///
     /// When the program ends before it.
     pub fn event(&mut self, name: &str) -> Value {
-        let mut seen = String::new();
-        loop {
-            let before = seen.len();
-            if self.lines.read_line(&mut seen).unwrap() == 0 {
-                panic!("no {name} in:\n{seen}\n{}", fs::read_to_string(&self.log).unwrap_or_default());
+        self.events_to(name).pop().unwrap()
+    }
+
+    /// The same with all events before it, which it is the last of.
+    ///
+    /// # Panics
+    ///
+    /// When the program ends before it.
+    pub fn events_to(&mut self, name: &str) -> Vec<Value> {
+        let mut events: Vec<Value> = Vec::new();
+        while events.last().is_none_or(|event| event["event"] != name) {
+            let mut line = String::new();
+            if self.lines.read_line(&mut line).unwrap() == 0 {
+                panic!("no {name} in:\n{events:#?}\n{}", self.log());
             }
-            let event: Value = serde_json::from_str(&seen[before..]).unwrap();
-            if event["event"] == name {
-                return event;
-            }
+            events.push(serde_json::from_str(&line).unwrap());
         }
+        events
     }
 
     /// The id of its process.
@@ -71,6 +78,16 @@ impl Running {
     /// Asks it to read its configuration again, as `systemctl reload` does.
     pub fn hang_up(&self) {
         self.signal("-HUP");
+    }
+
+    /// Puts it to sleep as it is, like the PC whose lid is closed.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Wakes it up.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
     }
 
     /// Kills it as a power cut does.

@@ -109,7 +109,7 @@ async fn hold(config: SshConfig, events: EventSink, shutdown: CancellationToken)
             events.tell(Event::Failed { why: in_full(&error), retry_in });
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
-                () = pause(retry_in, &mut weather, None) => {}
+                () = pause(retry_in, &mut weather, None, &events) => {}
             }
         };
         events.tell(Event::Connected {
@@ -140,7 +140,7 @@ async fn hold(config: SshConfig, events: EventSink, shutdown: CancellationToken)
         events.tell(Event::Lost { why, retry_in });
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
-            () = pause(retry_in, &mut weather, None) => {}
+            () = pause(retry_in, &mut weather, None, &events) => {}
         }
     }
 }

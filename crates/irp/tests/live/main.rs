@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod acme;
+mod asleep;
 mod beside;
 mod browser;
 mod completions;

@@ -17,7 +17,7 @@ use crate::{
 const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
 
 /// What is at `http://ADDRESS/PATH`, with its status.
-fn get(address: std::net::SocketAddr, path: &str) -> (String, String) {
+pub(crate) fn get(address: std::net::SocketAddr, path: &str) -> (String, String) {
     let output = Command::new(find("curl", "curl").unwrap())
         .args(["-sS", "--max-time", "30", "--noproxy", "*", "-w", "\n%{http_code}"])
         .arg(format!("http://{address}{path}"))

@@ -79,9 +79,12 @@ impl View {
                     self.ui.line(&format!("{host} is new here; its identity is {fingerprint}"));
                 }
             }
-            Event::Connected { urls, via, rtt, idle_after, edge_agent, certificate, .. } => {
+            Event::Connected { urls, via, rtt, first, idle_after, edge_agent, certificate, .. } => {
                 self.certificate(certificate.as_ref());
                 self.connected(&urls, &via, rtt, idle_after, &edge_agent);
+                if first {
+                    self.introduce(&urls, idle_after);
+                }
             }
             Event::Lost { why, retry_in } => {
                 self.ui.event("lost", &json!({ "why": why, "retry_in_ms": millis(retry_in) }));
@@ -178,23 +181,23 @@ impl View {
         self.last_failure.clear();
         self.last_detour.clear();
         self.screen.standing.send_replace(Some(urls.to_vec()));
+        // A tunnel that is made anew beside the old one was not announced.
+        let step = self.connecting.take().unwrap_or_else(|| self.ui.step("tunnel", ""));
+        let rtt = match rtt {
+            None => String::new(),
+            Some(rtt) if rtt < Duration::from_millis(1) => ", under 1 ms".into(),
+            Some(rtt) => format!(", {}", clock::words(rtt)),
+        };
         let away = self.lost_at.take();
-        if let Some(step) = self.connecting.take() {
-            let rtt = match rtt {
-                None => String::new(),
-                Some(rtt) if rtt < Duration::from_millis(1) => ", under 1 ms".into(),
-                Some(rtt) => format!(", {}", clock::words(rtt)),
-            };
-            let back =
-                away.map_or(String::new(), |at| format!(", back after {}", clock::words(at.elapsed())));
-            let launched = self.screen.launched.take().map_or(String::new(), |at| {
-                format!("   {} after the launch", clock::words(Duration::from_secs(at.elapsed().as_secs())))
-            });
-            step.done(&format!("{via}{rtt}{back}{launched}"));
-        }
-        if away.is_some() {
-            return;
-        }
+        let back = away.map_or(String::new(), |at| format!(", back after {}", clock::words(at.elapsed())));
+        let launched = self.screen.launched.take().map_or(String::new(), |at| {
+            format!("   {} after the launch", clock::words(Duration::from_secs(at.elapsed().as_secs())))
+        });
+        step.done(&format!("{via}{rtt}{back}{launched}"));
+    }
+
+    /// What people need to know of a tunnel that stands for the first time.
+    fn introduce(&self, urls: &[String], idle_after: Option<Duration>) {
         for url in urls {
             self.ui.url(url, &self.screen.upstream);
         }
