@@ -1,6 +1,12 @@
 //! `edge.toml` that names an ACME directory: a real authority, pebble, issues the certificate.
 
-use std::{fs, io, net::Ipv4Addr, path::Path, process::Command, time::Duration};
+use std::{
+    fs, io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
 use irp_testkit::{
     acme::{Pebble, PebbleOptions},
@@ -24,6 +30,43 @@ pub(crate) fn issuing_root(pebble: &Pebble, home: &Path) -> String {
     let file = home.join("issuing-root.pem");
     fs::write(&file, pem).unwrap();
     file.to_str().unwrap().to_owned()
+}
+
+/// An authority that finds a name at this machine, and how an edge of that name is configured.
+pub(crate) struct Issuing {
+    pub(crate) pebble: Pebble,
+    /// `[acme]` and `[[key]]`, with a key that is made for it.
+    pub(crate) tables: String,
+    _dns: Responder,
+}
+
+impl Issuing {
+    /// The authority finds `name` at `address`, and proves it by `challenge` at one of the ports of `options`.
+    pub(crate) async fn start(
+        home: &Path,
+        name: &str,
+        address: IpAddr,
+        challenge: &str,
+        options: PebbleOptions,
+    ) -> Self {
+        let dns = Responder::start().await.unwrap();
+        dns.add_address(name, address);
+        let options = PebbleOptions { dns: Some(dns.address()), ..options };
+        let pebble = Pebble::start(home, &options).unwrap();
+        let tables = acme_tables(&pebble, challenge) + &key_table(&keygen(home), &[name]);
+        Self { pebble, tables, _dns: dns }
+    }
+
+    /// The same by tls-alpn-01 at this port of an edge.
+    pub(crate) async fn for_tls(home: &Path, name: &str, at: SocketAddr) -> Self {
+        let options = PebbleOptions { tls_port: Some(at.port()), ..PebbleOptions::default() };
+        Self::start(home, name, at.ip(), "tls-alpn-01", options).await
+    }
+}
+
+fn acme_tables(pebble: &Pebble, challenge: &str) -> String {
+    let (directory, roots) = (&pebble.directory_url, &pebble.root_pem);
+    format!("[acme]\ndirectory = {directory:?}\nroots = {roots:?}\nchallenge = {challenge:?}\n")
 }
 
 /// The edge gets its certificate, serves a client with it, and has it still after a restart.
@@ -55,19 +98,11 @@ fn order_serve_restart(home: &Path, pebble: &Pebble, name: &str, start: impl Fn(
 async fn tls_alpn_01_on_the_public_port() {
     let home = TempDir::new().unwrap();
     let name = "bot.irp.test";
-    let dns = Responder::start().await.unwrap();
-    dns.add_address(name, Ipv4Addr::LOCALHOST.into());
     let port = free_port();
-    let options =
-        PebbleOptions { dns: Some(dns.address()), tls_port: Some(port), ..PebbleOptions::default() };
-    let pebble = Pebble::start(home.path(), &options).unwrap();
-    let tables = format!(
-        "[acme]\ndirectory = {:?}\nroots = {:?}\nchallenge = \"tls-alpn-01\"\n{}",
-        pebble.directory_url,
-        pebble.root_pem,
-        key_table(&keygen(home.path()), &[name]),
-    );
-    order_serve_restart(home.path(), &pebble, name, || Edge::start_at(home.path(), port, &tables, |_| {}));
+    let issuing = Issuing::for_tls(home.path(), name, (Ipv4Addr::LOCALHOST, port).into()).await;
+    order_serve_restart(home.path(), &issuing.pebble, name, || {
+        Edge::start_at(home.path(), port, &issuing.tables, |_| {})
+    });
 }
 
 /// What the listener without TLS says to a visitor: the status, and where to go.
@@ -85,20 +120,11 @@ fn told_without_tls(port: u16, target: &str) -> String {
 async fn http_01_on_the_listener_that_sends_all_else_to_https() {
     let home = TempDir::new().unwrap();
     let name = "bot.irp.test";
-    let dns = Responder::start().await.unwrap();
-    dns.add_address(name, Ipv4Addr::LOCALHOST.into());
     let port = free_port();
-    let options =
-        PebbleOptions { dns: Some(dns.address()), http_port: Some(port), ..PebbleOptions::default() };
-    let pebble = Pebble::start(home.path(), &options).unwrap();
-    let tables = format!(
-        "http_listen = [\"127.0.0.1:{port}\"]\n\
-         [acme]\ndirectory = {:?}\nroots = {:?}\nchallenge = \"http-01\"\n{}",
-        pebble.directory_url,
-        pebble.root_pem,
-        key_table(&keygen(home.path()), &[name]),
-    );
-    order_serve_restart(home.path(), &pebble, name, || {
+    let options = PebbleOptions { http_port: Some(port), ..PebbleOptions::default() };
+    let issuing = Issuing::start(home.path(), name, Ipv4Addr::LOCALHOST.into(), "http-01", options).await;
+    let tables = format!("http_listen = [\"127.0.0.1:{port}\"]\n{}", issuing.tables);
+    order_serve_restart(home.path(), &issuing.pebble, name, || {
         let edge = Edge::start(home.path(), &tables);
         let path = "/deep/page?x=1&y=%2F";
         let told = told_without_tls(port, &format!("{name}:{port}{path}"));
@@ -156,9 +182,8 @@ async fn dns_01_by_a_program_of_ones_own() {
     });
 
     let tables = format!(
-        "[acme]\ndirectory = {:?}\nroots = {:?}\nchallenge = \"dns-01\"\n[acme.dns]\nexec = {hook:?}\n{}",
-        pebble.directory_url,
-        pebble.root_pem,
+        "{}[acme.dns]\nexec = {hook:?}\n{}",
+        acme_tables(&pebble, "dns-01"),
         key_table(&keygen(home.path()), &["bot.irp.test", "*.bot.irp.test"]),
     );
     order_serve_restart(home.path(), &pebble, "bot.irp.test", || Edge::start(home.path(), &tables));

@@ -1,6 +1,11 @@
 //! `irp edge --config edge.toml` under way, and a visitor who calls it.
 
-use std::{fs, net::SocketAddr, path::Path, process::Command};
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    process::Command,
+};
 
 use irp_testkit::process::find;
 use serde_json::Value;
@@ -26,8 +31,18 @@ impl Edge {
 
     /// Starts one at this port, after `change` was done to its command.
     pub(crate) fn start_at(home: &Path, port: u16, tables: &str, change: impl FnOnce(&mut Command)) -> Self {
+        Self::listening((Ipv4Addr::LOCALHOST, port).into(), home, tables, change)
+    }
+
+    /// Starts one at this address, which may be one of IPv6.
+    pub(crate) fn listening(
+        address: SocketAddr,
+        home: &Path,
+        tables: &str,
+        change: impl FnOnce(&mut Command),
+    ) -> Self {
         let state = home.join("edge");
-        let config = format!("listen = [\"127.0.0.1:{port}\"]\nstate_dir = {state:?}\n{tables}");
+        let config = format!("listen = [\"{address}\"]\nstate_dir = {state:?}\n{tables}");
         fs::write(home.join("edge.toml"), config).unwrap();
         let mut command = irp(home, &["edge", "--config", "edge.toml", "--json"]);
         change(&mut command);

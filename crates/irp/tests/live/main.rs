@@ -13,6 +13,7 @@ mod ending;
 mod exhausted;
 mod identity;
 mod inbox;
+mod ipv6;
 mod killed;
 mod libraries;
 mod machine;

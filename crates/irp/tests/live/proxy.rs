@@ -2,19 +2,13 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
     process::Command,
     sync::{Arc, Mutex},
 };
 
-use irp_testkit::{
-    acme::{Pebble, PebbleOptions},
-    dns::Responder,
-    origin::Origin,
-    patience::eventually_blocking,
-    process::find,
-};
+use irp_testkit::{origin::Origin, patience::eventually_blocking, process::find};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
@@ -23,8 +17,8 @@ use tokio::{
 };
 
 use crate::{
-    acme::issuing_root,
-    edge::{Edge, key_table, keygen},
+    acme::{Issuing, issuing_root},
+    edge::Edge,
     program::{Running, free_port, irp},
 };
 
@@ -37,20 +31,10 @@ const LOGIN: &str = "Proxy-Authorization: Basic YWxpY2U6b3BlbiBzZXNhbWU=";
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_goes_through_the_proxy_of_its_environment_except_where_it_must_not() {
     let home = TempDir::new().unwrap();
-    let dns = Responder::start().await.unwrap();
-    dns.add_address(NAME, Ipv4Addr::LOCALHOST.into());
     let port = free_port();
-    let options =
-        PebbleOptions { dns: Some(dns.address()), tls_port: Some(port), ..PebbleOptions::default() };
-    let pebble = Pebble::start(home.path(), &options).unwrap();
-    let tables = format!(
-        "[acme]\ndirectory = {:?}\nroots = {:?}\nchallenge = \"tls-alpn-01\"\n{}",
-        pebble.directory_url,
-        pebble.root_pem,
-        key_table(&keygen(home.path()), &[NAME]),
-    );
-    let edge = Edge::start_at(home.path(), port, &tables, |_| {});
-    let root = issuing_root(&pebble, home.path());
+    let issuing = Issuing::for_tls(home.path(), NAME, (Ipv4Addr::LOCALHOST, port).into()).await;
+    let edge = Edge::start_at(home.path(), port, &issuing.tables, |_| {});
+    let root = issuing_root(&issuing.pebble, home.path());
     eventually_blocking("the certificate is there", || edge.status(&root, NAME) == Some(503));
 
     let (origin, proxy) = (Origin::start(), Proxy::start(edge.address).await);
@@ -74,7 +58,7 @@ async fn a_client_goes_through_the_proxy_of_its_environment_except_where_it_must
     let log = fs::read_to_string(home.path().join("client.log")).unwrap();
     assert!(!log.contains("sesame"), "{log}");
 
-    let mut command = knowing(home.path(), NAME, irp(home.path(), &arguments));
+    let mut command = knowing(home.path(), NAME, Ipv4Addr::LOCALHOST.into(), irp(home.path(), &arguments));
     command.env("HTTPS_PROXY", &setting).env("NO_PROXY", "other.test,.irp.test");
     let mut client = Running::start(command, home.path().join("client.log"));
     client.event("connected");
@@ -85,10 +69,10 @@ async fn a_client_goes_through_the_proxy_of_its_environment_except_where_it_must
     edge.stop();
 }
 
-/// Has `command` find `name` at this machine, by an `/etc/hosts` of its own; this needs root.
-fn knowing(home: &Path, name: &str, command: Command) -> Command {
+/// Has `command` find `name` at this address, by an `/etc/hosts` of its own; this needs root.
+pub(crate) fn knowing(home: &Path, name: &str, address: IpAddr, command: Command) -> Command {
     let hosts = home.join("hosts");
-    fs::write(&hosts, format!("127.0.0.1 localhost {name}\n")).unwrap();
+    fs::write(&hosts, format!("127.0.0.1 localhost\n{address} {name}\n")).unwrap();
     let mut inside = Command::new(find("unshare", "util-linux").unwrap());
     let script = "mount --bind \"$1\" /etc/hosts && shift && exec \"$@\"";
     inside.args(["--mount", "sh", "-c", script, "sh"]).arg(hosts);
