@@ -24,6 +24,7 @@ mod proxy;
 mod quitting;
 mod readme;
 mod reload;
+mod screen;
 mod slack_app;
 mod slack_page;
 mod sshd;

@@ -16,7 +16,8 @@ use tempfile::TempDir;
 
 use crate::{
     edge::{Edge, LOCAL, key_table, keygen},
-    program::{Running, ca_path, free_port, irp},
+    program::{Running, ca_path, irp},
+    up::up_local,
 };
 
 /// How long a process is seen to stay after the first signal. Well over the time within which a second signal is
@@ -65,11 +66,7 @@ fn quits_when_told_again(mut running: Running) {
 fn up_local_told_twice_quits_at_once() {
     let home = TempDir::new().unwrap();
     let upstream = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let target = upstream.local_addr().unwrap().port().to_string();
-    let port = free_port();
-    let arguments = ["up", "--local", &target, "--json", "--port", &port.to_string()];
-    let mut up = Running::start(irp(home.path(), &arguments), home.path().join("up.log"));
-    up.event("url");
+    let (mut up, port) = up_local(home.path(), Some(upstream.local_addr().unwrap().port()));
     let ca = ca_path(home.path());
     let _request = Unanswered::through(home.path(), &ca, &format!("alice.localhost:{port}"), &upstream);
     up.interrupt();

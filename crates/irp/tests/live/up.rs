@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
+    path::Path,
     sync::Arc,
 };
 
@@ -14,18 +15,24 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::program::{Running, ca_path, curl, free_port, irp};
 
+/// `irp up --local` at a free port, ready for visitors of `alice.localhost`; without a port of an upstream, with
+/// the echo application.
+pub(crate) fn up_local(home: &Path, upstream: Option<u16>) -> (Running, u16) {
+    let port = free_port();
+    let mut command = irp(home, &["up", "--local", "--json", "--port", &port.to_string()]);
+    command.args(upstream.map(|port| port.to_string()));
+    let mut up = Running::start(command, home.join("up.log"));
+    assert_eq!(up.event("url")["url"], format!("https://alice.localhost:{port}"));
+    (up, port)
+}
+
 #[test]
 fn up_local_serves_the_echo_application_under_every_local_name() {
     let home = TempDir::new().unwrap();
-    let port = free_port();
-    let arguments = ["up", "--local", "--json", "--port", &port.to_string()];
-    let mut up = Running::start(irp(home.path(), &arguments), home.path().join("up.log"));
-    let url = up.event("url")["url"].as_str().unwrap().to_owned();
-    assert_eq!(url, format!("https://alice.localhost:{port}"));
-
+    let (mut up, port) = up_local(home.path(), None);
     let ca = ca_path(home.path());
-    let resolve = format!("alice.localhost:{port}:127.0.0.1");
-    let echo = curl(&ca, &["--resolve", &resolve, &format!("{url}/a?b=c"), "-d", "hello"]);
+    let (host, url) = (format!("alice.localhost:{port}"), format!("https://alice.localhost:{port}/a?b=c"));
+    let echo = curl(&ca, &["--resolve", &format!("{host}:127.0.0.1"), &url, "-d", "hello"]);
     let echo: Value = serde_json::from_str(&echo).unwrap();
     assert_eq!((&echo["method"], &echo["path"]), (&"POST".into(), &"/a?b=c".into()));
     assert_eq!(echo["body_bytes"], 5);
@@ -43,10 +50,7 @@ fn up_local_serves_the_echo_application_under_every_local_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_echo_application_sends_the_messages_of_a_websocket_back() {
     let home = TempDir::new().unwrap();
-    let port = free_port();
-    let arguments = ["up", "--local", "--json", "--port", &port.to_string()];
-    let mut up = Running::start(irp(home.path(), &arguments), home.path().join("up.log"));
-    up.event("url");
+    let (up, port) = up_local(home.path(), None);
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(ca_path(home.path())).unwrap()).unwrap();
     let door = Door::tls(([127, 0, 0, 1], port).into(), "alice.localhost", Arc::new(roots));
@@ -73,11 +77,7 @@ fn the_first_signal_lets_a_request_finish() {
 fn lets_a_request_finish(signal: impl FnOnce(&Running)) {
     let home = TempDir::new().unwrap();
     let upstream = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let target = upstream.local_addr().unwrap().port().to_string();
-    let port = free_port();
-    let arguments = ["up", "--local", &target, "--json", "--port", &port.to_string()];
-    let mut up = Running::start(irp(home.path(), &arguments), home.path().join("up.log"));
-    up.event("url");
+    let (mut up, port) = up_local(home.path(), Some(upstream.local_addr().unwrap().port()));
     let ca = ca_path(home.path());
     let url = format!("https://localhost:{port}/slow");
 
