@@ -1,25 +1,29 @@
 #!/usr/bin/env python3
 """What `--verify` costs: the same webhooks of 2 KiB through irp with and without it. Needs a quiet machine.
 
-    python3 bench/webhooks.py                 all ways in turn, seven rounds of five seconds each
-    python3 bench/webhooks.py --rounds 3 --seconds 2
+    python3 bench/webhooks.py                 four rounds, each with fifteen bursts of every way, some eight minutes
+    python3 bench/webhooks.py --rounds 1 --bursts 5
 
 GitHub's scheme stands for all: it signs no time, so that wrk can send one signed request again and again, which with
 Slack's would be a replay. What one verification costs by itself tells `cargo run --profile dist -p bench-verification`.
 
 An edge that verifies also gets ready to keep each event for a program that is away. So there are three: without --verify,
-verifying alone (an edge without inbox), and with the inbox, as is the default.
+verifying alone (an edge without inbox), and with the inbox, as is the default. In a round all three stand side by side and get
+the load in short bursts, in an order that changes by chance: a slow minute of the machine meets all of them. A ratio is
+taken between the bursts of one turn. Each round starts them anew, since where a process lies in memory makes a difference too.
 
-Exit status 0 when the throughput of verifying alone is at least 92 % of that without (median of the ratios of a round), 1 when
-it is not, 2 when something could not be measured.
+Exit status 0 when the throughput of verifying alone is at least 92 % of that without (median of all ratios), 1 when it is not,
+2 when something could not be measured.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import hmac
 import pathlib
+import random
 import re
 import statistics
 import sys
@@ -68,10 +72,10 @@ class Verifying(Keeping):
     edge = "[inbox]\nenabled = false\n"
 
 
-def measure(running: IrpNative, seconds: float) -> dict:
+def measure(running: IrpNative, seconds: int) -> dict:
     """Requests/s, and CPU microseconds per request of edge and client."""
     meter = Meter(running.peers)
-    command = [running.tools["wrk"], "-t1", f"-c{VISITORS}", f"-d{seconds:g}s", "--timeout", "10s"]
+    command = [running.tools["wrk"], "-t1", f"-c{VISITORS}", f"-d{seconds}s", "--timeout", "10s"]
     environment = {"WEBHOOK_BODY": BODY, "WEBHOOK_SIGNATURE": SIGNATURE}
     report = measures.output([*command, "-s", SCRIPT, running.site.url + PATH], seconds + 60, environment)
     cpu, foreign = meter.stop()
@@ -84,17 +88,40 @@ def measure(running: IrpNative, seconds: float) -> dict:
     return {"rps": rps, "cpu_us": ours / count * 1e6, "foreign": foreign}
 
 
+def turns(running: dict[type, IrpNative], bursts: int, seconds: float) -> list[dict[type, dict]]:
+    """What each measured in every turn, after a warm-up."""
+    for one in running.values():
+        measure(one, 1)
+    seen = []
+    for _ in range(bursts):
+        order = random.sample(list(running), len(running))
+        seen.append({kind: measure(running[kind], seconds) for kind in order})
+    return seen
+
+
+def ratio(seen: list[dict[type, dict]], kind: type) -> float:
+    """The throughput as a part of that without; the median of all turns."""
+    return statistics.median(one[kind]["rps"] / one[Plain]["rps"] for one in seen)
+
+
+def summary(seen: list[dict[type, dict]], kind: type) -> str:
+    """The ratio with the middle half of all, and what it costs in CPU."""
+    ratios = sorted(one[kind]["rps"] / one[Plain]["rps"] for one in seen)
+    low, high = ratios[len(ratios) // 4], ratios[3 * len(ratios) // 4]
+    more = statistics.median(one[kind]["cpu_us"] - one[Plain]["cpu_us"] for one in seen)
+    return f"{ratio(seen, kind):.3f} ({low:.3f}–{high:.3f}), {more:+.1f} µs CPU"
+
+
 def main() -> int:
-    """Takes turns, and prints a line for each round and the ratio."""
+    """Takes turns, and prints a line for each round and the ratios of all."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=7, metavar="N")
-    parser.add_argument("--seconds", type=float, default=5.0, metavar="S")
+    parser.add_argument("--rounds", type=int, default=4, metavar="N")
+    parser.add_argument("--bursts", type=int, default=15, metavar="N")
+    parser.add_argument("--seconds", type=int, default=2, metavar="S")
     options = parser.parse_args()
-    kinds, busy = [Plain, Verifying, Keeping], 0.0
-    ratios: dict[type, list[float]] = {Verifying: [], Keeping: []}
-    costs: dict[type, list[float]] = {Verifying: [], Keeping: []}
+    seen = []
     try:
         found = tools.Tools.find({"bench-origin", "irp", "openssl", "ssh-keygen", "wrk"})
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -102,32 +129,27 @@ def main() -> int:
             identity_folder.mkdir()
             identity = Identity(identity_folder, found)
             for number in range(options.rounds):
-                seen = {}
-                # Who comes first changes, so that nobody always meets the warmer machine.
-                for kind in kinds[number % 3 :] + kinds[: number % 3]:
-                    with kind(found, identity, pathlib.Path(folder)) as running:
-                        measure(running, min(1.0, options.seconds))
-                        seen[kind] = measure(running, options.seconds)
-                line = f"round {number + 1}: {seen[Plain]['rps']:.0f} requests/s"
-                for kind in (Verifying, Keeping):
-                    ratios[kind].append(seen[kind]["rps"] / seen[Plain]["rps"])
-                    costs[kind].append(seen[kind]["cpu_us"] - seen[Plain]["cpu_us"])
-                    line += f"; {kind.title} {seen[kind]['rps']:.0f}, {costs[kind][-1]:+.1f} µs CPU"
-                busy = max(busy, *(one["foreign"] for one in seen.values()))
-                print(line, flush=True)
+                with contextlib.ExitStack() as stack:
+                    running = {
+                        kind: stack.enter_context(kind(found, identity, pathlib.Path(folder)))
+                        for kind in (Plain, Verifying, Keeping)
+                    }
+                    round_ = turns(running, options.bursts, options.seconds)
+                seen += round_
+                speed = statistics.median(one[Plain]["rps"] for one in round_)
+                words = [f"{kind.title} {summary(round_, kind)}" for kind in (Verifying, Keeping)]
+                print(f"round {number + 1}: {speed:.0f} requests/s; {'; '.join(words)}", flush=True)
     except (BenchError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    print(f"median of {len(seen)} ratios (the middle half), and CPU per request of edge and client:")
     for kind in (Verifying, Keeping):
-        least, most = min(ratios[kind]), max(ratios[kind])
-        wanted = f", at least {LEAST} wanted" if kind is Verifying else ""
-        print(
-            f"{kind.title}: ratio {statistics.median(ratios[kind]):.3f} ({least:.3f}–{most:.3f}){wanted}; "
-            f"{statistics.median(costs[kind]):+.1f} µs CPU per request"
-        )
+        wanted = f"; at least {LEAST} wanted" if kind is Verifying else ""
+        print(f"{kind.title}: {summary(seen, kind)}{wanted}")
+    busy = max(measured["foreign"] for one in seen for measured in one.values())
     if busy > 0.1:
         print(f"other programs used up to {busy:.0%} of the machine: do not trust these figures")
-    return 0 if statistics.median(ratios[Verifying]) >= LEAST else 1
+    return 0 if ratio(seen, Verifying) >= LEAST else 1
 
 
 if __name__ == "__main__":
