@@ -25,11 +25,11 @@ impl Provider {
             People::Discord => discord(request),
             People::Twilio => twilio(request),
             _ => {
-                let found = self.kind_sources().iter().find_map(|source| source.value(request).ok());
+                let found = self.kind_sources().iter().find_map(|source| source.find(request).ok()?);
                 found.map(std::borrow::Cow::into_owned)
             }
         };
-        let retry = self.retry_source().and_then(|source| source.value(request).ok()?.parse().ok());
+        let retry = self.retry_source().and_then(|source| source.find(request).ok()??.parse().ok());
         Kind {
             name: name.map(visible).filter(|name| !name.is_empty()),
             retry: retry.filter(|number| *number > 0),
@@ -38,7 +38,7 @@ impl Provider {
     }
 
     fn delivery(&self, request: &Request<'_>) -> Option<String> {
-        let number = self.scheme().id.as_ref().and_then(|source| source.value(request).ok());
+        let number = self.scheme().id.as_ref().and_then(|source| source.find(request).ok()?);
         number.map(|number| visible(number.into_owned())).filter(|number| !number.is_empty())
     }
 }

@@ -35,10 +35,13 @@ impl Source {
 
     /// The value, without blanks around it.
     pub(crate) fn value<'a>(&self, request: &Request<'a>) -> Result<Cow<'a, str>, Failure> {
-        match self {
-            Self::Header(name) => {
-                single(request.headers, name)?.map(Cow::Borrowed).ok_or_else(|| Failure::Missing(self.name()))
-            }
+        self.find(request)?.ok_or_else(|| Failure::Missing(self.name()))
+    }
+
+    /// The same where it may be missing.
+    pub(crate) fn find<'a>(&self, request: &Request<'a>) -> Result<Option<Cow<'a, str>>, Failure> {
+        Ok(match self {
+            Self::Header(name) => single(request.headers, name)?.map(Cow::Borrowed),
             Self::Body(path) => {
                 let last = path.last().map_or("", String::as_str);
                 let found = if request.is_form() {
@@ -46,9 +49,9 @@ impl Source {
                 } else {
                     json::text(request.body, path)
                 };
-                found.map(Cow::Owned).ok_or_else(|| Failure::Missing(self.name()))
+                found.map(Cow::Owned)
             }
-        }
+        })
     }
 }
 
