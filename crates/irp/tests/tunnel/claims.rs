@@ -43,7 +43,7 @@ async fn another_key_is_told_who_holds_the_name() {
     // As soon as the name is free, it is bob's.
     alice.stop().await.unwrap();
     bob.connected().await;
-    bob.kill();
+    bob.kill().await;
     stage.stop().await;
 }
 

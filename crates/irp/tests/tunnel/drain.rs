@@ -51,7 +51,7 @@ async fn an_edge_that_stops_lets_requests_finish_and_takes_no_new_ones() {
         upload.finish().await;
     }
     assert_eq!(stage.stop().await.0, Ended::Asked);
-    client.kill();
+    client.kill().await;
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn an_edge_that_stops_waits_for_a_hanging_request_no_longer_than_its_deadl
     // It never finished, so that there is no answer that a visitor could take for one.
     assert!(hanging.response().await.is_err());
     eventually("the end of the upstream's request", || origin.counters().in_flight() == 0).await;
-    client.kill();
+    client.kill().await;
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ async fn a_client_killed_under_load_leaves_every_request_accounted_for() {
     let client = stage.client(&origin.address().to_string()).await;
     let load = Load::start(&stage.door(), NAME, PATH, VISITORS);
     traffic(&load).await;
-    client.kill();
+    client.kill().await;
     let client = stage.client(&origin.address().to_string()).await;
     traffic(&load).await;
     let sent = load.stop().await;
@@ -104,7 +104,7 @@ async fn the_name_of_a_client_that_was_killed_is_free_for_another_key_at_once() 
     let grant = Grant { key: bob.public_key(), names, comment: "bob@desk".into() };
     let stage = Stage::with(Options { others: vec![grant], ..Options::default() }).await;
     let alice = stage.client(&origin.address().to_string()).await;
-    alice.kill();
+    alice.kill().await;
     let since = Instant::now();
     let mut config = stage.config(&origin.address().to_string());
     config.signer = bob;

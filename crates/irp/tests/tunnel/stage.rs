@@ -209,7 +209,7 @@ impl Stage {
     }
 }
 
-/// A runtime of the edge alone: when it ends, all that the edge ever spawned ends with it.
+/// A runtime of one end alone: when it ends, all that this end ever spawned ends with it, as with a process.
 struct OwnRuntime(Option<Runtime>);
 
 impl OwnRuntime {
@@ -246,6 +246,7 @@ pub(crate) struct Client {
     pub(crate) events: mpsc::UnboundedReceiver<Event>,
     shutdown: CancellationToken,
     run: JoinHandle<Result<(), RunError>>,
+    runtime: OwnRuntime,
 }
 
 impl Client {
@@ -258,8 +259,9 @@ impl Client {
             }
         });
         let shutdown = CancellationToken::new();
-        let run = tokio::spawn(irp_client::run(config, sink, shutdown.clone()));
-        Self { events, shutdown, run }
+        let runtime = OwnRuntime::new();
+        let run = runtime.spawn(irp_client::run(config, sink, shutdown.clone()));
+        Self { events, shutdown, run, runtime }
     }
 
     /// Waits for the first event that `want` takes.
@@ -310,8 +312,8 @@ impl Client {
         timeout(PATIENCE, self.run).await.unwrap().unwrap()
     }
 
-    /// Ends the client without a word.
-    pub(crate) fn kill(self) {
-        self.run.abort();
+    /// Ends the client without a word: nothing of it runs once more, to answer what comes meanwhile.
+    pub(crate) async fn kill(self) {
+        self.runtime.end().await;
     }
 }

@@ -350,7 +350,7 @@ async fn no_reconnect_leaves_a_gap() {
         knocked
     });
     for _ in 0..5 {
-        client.kill();
+        client.kill().await;
         client = Client::start(config());
         client.connected().await;
     }
@@ -494,6 +494,6 @@ async fn policies_that_the_edge_cannot_keep_never_go_live() {
     };
     let why = client.event("the reason", why).await;
     assert!(why.contains("no webhook provider is called `nobody`"), "{why}");
-    client.kill();
+    client.kill().await;
     stage.stop().await;
 }
