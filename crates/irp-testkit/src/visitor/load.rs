@@ -49,7 +49,9 @@ pub struct Sent {
     pub id: String,
     /// The status of its answer, or how the connection broke before the answer was complete.
     pub outcome: Result<u16, io::ErrorKind>,
-    /// From the first byte sent to the outcome.
+    /// When its first byte was sent.
+    pub began: Instant,
+    /// From then to the outcome.
     pub took: Duration,
 }
 
@@ -106,14 +108,14 @@ async fn visit(
             },
         };
         let id = format!("load-{at}-{}", sent.len());
-        let since = Instant::now();
+        let began = Instant::now();
         let outcome = post(&mut wire, &line, &id).await;
         if let Ok((status, again)) = outcome {
             answered.fetch_add(u64::from((200..300).contains(&status)), Relaxed);
             open = again.then_some(wire);
         }
         let outcome = outcome.map(|(status, _)| status).map_err(|error| error.kind());
-        sent.push(Sent { id, outcome, took: since.elapsed() });
+        sent.push(Sent { id, outcome, began, took: began.elapsed() });
     }
     sent
 }
