@@ -82,16 +82,17 @@ async fn a_client_killed_under_load_leaves_every_request_accounted_for() {
     let load = Load::start(&stage.door(), NAME, PATH, VISITORS);
     traffic(&load).await;
     client.kill().await;
-    let dead = Instant::now();
     let client = stage.client(&origin.address().to_string()).await;
+    let back = Instant::now();
     traffic(&load).await;
     let sent = load.stop().await;
     account(&sent, &origin);
-    // The visitors' connections are the edge's, which lives: everybody has an answer, and who came after the client's
-    // death has the good one. It dies one connection after the other, so that some visitors may come in between.
+    // The visitors' connections are the edge's, which lives: everybody has an answer. The client dies one connection after
+    // the other, and the edge hears of each a moment later: whose request broke can be on the next one by then. But
+    // nobody is told off until the client is back, which takes long enough for many more.
     let (good, bad): (Vec<&Sent>, Vec<&Sent>) = sent.iter().partition(|sent| sent.outcome == Ok(200));
-    assert!(!bad.is_empty());
-    assert!(bad.iter().all(|sent| sent.outcome == Ok(502) && sent.began < dead), "{bad:?}");
+    assert!(bad.len() <= 4 * VISITORS, "{bad:?}");
+    assert!(bad.iter().all(|sent| sent.outcome == Ok(502) && sent.began < back), "{bad:?}");
     assert!(good.len() as u64 >= 2 * SOME);
     client.stop().await.unwrap();
     stage.stop().await;
