@@ -47,6 +47,7 @@ pub(in crate::http) struct Note {
 pub(in crate::http) struct Keeping {
     /// The URL as the provider called it.
     pub(in crate::http) url: String,
+    /// What tells it from others.
     pub(in crate::http) known: Known,
 }
 
@@ -97,12 +98,12 @@ pub(in crate::http) async fn check(
     let request =
         Request { method: parts.method.as_str(), url: &url, headers: &parts.headers, body: whole.bytes() };
     let may_keep = rule.inbox && parts.method == Method::POST;
-    let place = shared.inbox.as_ref().filter(|_| may_keep).map(|inbox| Place {
+    let parking = shared.inbox.as_ref().filter(|_| may_keep).map(|inbox| Parking {
         inbox,
         target,
         path: parts.uri.path(),
     });
-    let judged = judge(shared, &rule, &verifier, &request, place).await?;
+    let judged = judge(shared, &rule, &verifier, &request, parking).await?;
     Ok(match judged {
         Judged::Answer(answer, text) => Outcome::Answered(answer, text),
         Judged::Pass { webhook, noted, known } => {
@@ -113,7 +114,7 @@ pub(in crate::http) async fn check(
 }
 
 /// Where a request would be kept.
-struct Place<'p> {
+struct Parking<'p> {
     inbox: &'p Inbox,
     target: &'p Target,
     path: &'p str,
@@ -129,7 +130,7 @@ enum Judged {
     },
 }
 
-impl Place<'_> {
+impl Parking<'_> {
     /// What the request is known by here.
     fn know(&self, rule: &Rule, verified: &Verified, delivery: Option<&str>) -> Known {
         // Where a time is signed, no other request has this signing.
@@ -164,7 +165,7 @@ async fn judge(
     rule: &Rule,
     verifier: &Verifier,
     request: &Request<'_>,
-    place: Option<Place<'_>>,
+    parking: Option<Parking<'_>>,
 ) -> Result<Judged, Refusal> {
     let counts = &shared.counts;
     let provider = rule.provider();
@@ -210,7 +211,7 @@ async fn judge(
             if let Some(judged) = answered(handshake) {
                 return Ok(judged);
             }
-            known = place.map(|place| place.know(rule, &verified, kind.delivery.as_deref()));
+            known = parking.map(|parking| parking.know(rule, &verified, kind.delivery.as_deref()));
             // The repeat of a delivery that is kept is no attack.
             if !known.as_ref().is_some_and(|known| known.is_kept) {
                 sight = rule.see(verified.fingerprint, now);
