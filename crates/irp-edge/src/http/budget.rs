@@ -129,6 +129,16 @@ mod tests {
     }
 
     #[test]
+    fn what_grows_is_given_back_whole() {
+        let budget = Budget::new(100);
+        let mut lease = budget.take(60).unwrap();
+        assert!(!lease.grow(41) && budget.used() == 60);
+        assert!(lease.grow(40) && budget.used() == 100);
+        drop(lease);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
     fn threads_together_never_take_more_than_the_limit() {
         let budget = Budget::new(10);
         let most = AtomicUsize::new(0);

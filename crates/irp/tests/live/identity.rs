@@ -1,10 +1,9 @@
 //! Which key `irp connect` proves itself with: one of a real ssh-agent, or a file that is encrypted.
 
 use std::{
-    fs::{self, File},
-    io::{Read as _, Write as _},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
 };
 
 use irp_testkit::{
@@ -17,6 +16,7 @@ use tempfile::TempDir;
 use crate::{
     edge::{Edge, LOCAL, key_table},
     program::{Running, ca_path, irp},
+    terminal::Terminal,
 };
 
 const NAME: &str = "bot.localhost";
@@ -123,59 +123,6 @@ fn a_passphrase_is_asked_on_a_terminal_and_not_shown() {
     let screen = fs::read_to_string(world.home.path().join("screen")).unwrap();
     assert!(!screen.contains(PASSPHRASE) && !screen.contains("wrong"), "{screen}");
     world.edge.stop();
-}
-
-/// A terminal with one program in it: that of `script`, which writes down what is on its screen.
-struct Terminal {
-    script: Child,
-    screen: PathBuf,
-}
-
-impl Terminal {
-    fn start(program: &Command, screen: &Path) -> Self {
-        let words = std::iter::once(program.get_program()).chain(program.get_args());
-        let quoted = words.map(|word| format!("'{}'", word.to_str().unwrap().replace('\'', "'\\''")));
-        let line = format!("exec {}", quoted.collect::<Vec<_>>().join(" "));
-        let mut command = Command::new(find("script", "bsdutils").unwrap());
-        command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command.env("SHELL", "/bin/sh").args(["-q", "-e", "-f", "-c", &line]).arg(screen);
-        let log = File::create(screen.with_extension("log")).unwrap();
-        command.stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log);
-        Self { script: command.spawn().unwrap(), screen: screen.to_owned() }
-    }
-
-    /// All that was on the screen so far.
-    fn screen(&mut self) -> String {
-        let mut text = Vec::new();
-        if let Ok(mut file) = File::open(&self.screen) {
-            file.read_to_end(&mut text).unwrap();
-        }
-        let text = String::from_utf8_lossy(&text).into_owned();
-        let ended = self.script.try_wait().unwrap();
-        assert!(ended.is_none(), "it ended: {ended:?}\n{text}");
-        text
-    }
-
-    fn type_in(&mut self, text: &str) {
-        self.script.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
-    }
-
-    /// Waits for the end, and gives the exit code of what ran inside.
-    fn end(mut self) -> Option<i32> {
-        let mut status = None;
-        eventually_blocking("the end", || {
-            status = self.script.try_wait().unwrap();
-            status.is_some()
-        });
-        status.unwrap().code()
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _ = self.script.kill();
-        let _ = self.script.wait();
-    }
 }
 
 fn openssh(program: &str, arrange: impl FnOnce(&mut Command) -> &mut Command) {

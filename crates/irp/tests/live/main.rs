@@ -28,6 +28,7 @@ mod screen;
 mod slack_app;
 mod slack_page;
 mod sshd;
+mod terminal;
 mod up;
 mod ways;
 mod webhook_pages;

@@ -1,20 +1,17 @@
 //! What people see of `irp up --local`: a line for each request, in a file as on a terminal.
 
-use std::{
-    fs::{self, File},
-    io::Write as _,
-    path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
-};
+use std::{fs, path::Path};
 
 use irp_testkit::{
     origin::{Origin, RefusedPort},
     patience::eventually_blocking,
-    process::find,
 };
 use tempfile::TempDir;
 
-use crate::program::{Running, ca_path, curl, free_port, irp};
+use crate::{
+    program::{Running, ca_path, curl, free_port, irp},
+    terminal::Terminal,
+};
 
 /// The last of what is said before the first request.
 const READY: &str = "Ctrl-C to disconnect";
@@ -74,63 +71,26 @@ fn each_request_has_its_line_in_a_log() {
     assert_eq!(up.end().code(), Some(0));
 }
 
-/// A program on a terminal of its own, which is gone with this.
-struct Terminal {
-    script: Child,
-    keys: ChildStdin,
-    screen: PathBuf,
-}
-
-impl Terminal {
-    fn start(home: &Path, arguments: &[&str]) -> Self {
-        let command = irp(home, arguments);
-        let words = [command.get_program()].into_iter().chain(command.get_args());
-        let words: Vec<_> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
-        let mut script = Command::new(find("script", "bsdutils").unwrap());
-        script.args(["--quiet", "--return", "--command", &format!("exec {}", words.join(" ")), "/dev/null"]);
-        script.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        script.env("SHELL", "/bin/sh").current_dir(home);
-        let screen = home.join("screen");
-        let mut script = script.stdin(Stdio::piped()).stdout(File::create(&screen).unwrap()).spawn().unwrap();
-        let keys = script.stdin.take().unwrap();
-        Self { script, keys, screen }
-    }
-
-    /// Types Ctrl-C, and waits for the end.
-    fn interrupt(mut self) -> Option<i32> {
-        self.keys.write_all(b"\x03").unwrap();
-        let mut ended = None;
-        eventually_blocking("it ends", || {
-            ended = self.script.try_wait().unwrap();
-            ended.is_some()
-        });
-        ended.unwrap().code()
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _ = self.script.kill();
-        let _ = self.script.wait();
-    }
-}
-
 #[test]
 fn each_request_has_its_line_on_a_terminal_in_colours() {
     let home = TempDir::new().unwrap();
     let gone = RefusedPort::take();
     let (port, upstream) = (free_port().to_string(), gone.address().port().to_string());
-    let terminal = Terminal::start(home.path(), &["up", "--local", &upstream, "--port", &port]);
-    eventually_blocking("it is ready", || read(&terminal.screen).contains(READY));
+    let screen = home.path().join("screen");
+    let up = irp(home.path(), &["up", "--local", &upstream, "--port", &port]);
+    let mut terminal = Terminal::start(&up, &screen);
+    eventually_blocking("it is ready", || terminal.screen().contains(READY));
     let ca = ca_path(home.path());
     let url = format!("https://localhost:{port}/page?q");
     let answer = curl(&ca, &["--noproxy", "*", "-w", "%{http_code}", &url]);
     assert!(answer.ends_with("502"), "{answer}");
 
-    let line = line_of(&terminal.screen, "/page").join(" ");
+    let line = line_of(&screen, "/page").join(" ");
     assert!(line.contains("\u{1b}[31m502\u{1b}[0m"), "{line:?}");
     let plain = anstream::adapter::strip_str(&line).to_string();
     let words: Vec<_> = plain.split_whitespace().map(str::to_owned).collect();
     tells(&words, ["GET", "/page", "502"], "the upstream gave no answer");
-    assert_eq!(terminal.interrupt(), Some(0));
+    // Ctrl-C.
+    terminal.type_in("\u{3}");
+    assert_eq!(terminal.end(), Some(0));
 }
